@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Mutexes with a rank. A thread may take a lock only if its rank is higher than that of every lock
- * it holds; builds with PF_DEBUG assert it, and assert that no lock is held across a request (C5).
+ * it holds; builds with PF_DEBUG assert it, and assert that no lock is held across a request.
  * docs/locking.md lists the ranks.
  */
 #ifndef PF_BASE_LOCK_H
@@ -11,13 +11,13 @@
 
 enum pf__rank {
 	PF_RANK_NONE = 0,
-	PF_RANK_SUPER = 10,	/* struct pf__super: list of open files, views */
-	PF_RANK_FILE = 20,	/* an open file's position, directory stream */
-	PF_RANK_LOCKS = 30,	/* local POSIX and flock tables */
-	PF_RANK_NAMES = 40,	/* name cache: insertion, removal, LRU */
-	PF_RANK_INODE = 50,	/* an inode's attributes and links */
-	PF_RANK_FORGET = 60,	/* forget queue */
-	PF_RANK_CONN = 70,	/* requests in flight, queues, leadership */
+	PF_RANK_SUPER = 10,     /* struct pf__super: list of open files, views */
+	PF_RANK_FILE = 20,      /* an open file's position, directory stream */
+	PF_RANK_LOCKS = 30,     /* local POSIX and flock tables */
+	PF_RANK_NAMES = 40,     /* name cache: insertion, removal, LRU */
+	PF_RANK_INODE = 50,     /* an inode's attributes and links */
+	PF_RANK_FORGET = 60,    /* forget queue */
+	PF_RANK_CONN = 70,      /* requests in flight, queues, leadership */
 	PF_RANK_TRANSPORT = 80, /* inproc queues, fault and trace state */
 };
 
@@ -25,6 +25,14 @@ struct pf__mutex {
 	pthread_mutex_t m;
 	unsigned rank;
 };
+
+/*
+ * How many of these mutexes the thread holds. pf__rcu_defer() must not wait for readers under a
+ * lock (a reader may be waiting for that lock), so the release of the last one does it instead.
+ */
+extern __thread unsigned pf__locks_held __attribute__((tls_model("initial-exec")));
+extern _Atomic int pf__rcu_wants_flush;
+void pf__rcu_flush(void);
 
 int pf__mutex_init(struct pf__mutex *m, enum pf__rank rank);
 void pf__mutex_destroy(struct pf__mutex *m);
@@ -37,10 +45,13 @@ void pf__assert_held(const struct pf__mutex *m);
 static inline void pf__mutex_lock(struct pf__mutex *m)
 {
 	pthread_mutex_lock(&m->m);
+	pf__locks_held++;
 }
 static inline void pf__mutex_unlock(struct pf__mutex *m)
 {
 	pthread_mutex_unlock(&m->m);
+	if (--pf__locks_held == 0 && __builtin_expect(pf__rcu_wants_flush, 0))
+		pf__rcu_flush();
 }
 static inline void pf__assert_no_locks(const char *where)
 {
