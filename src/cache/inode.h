@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One file, directory or link of the server: identity, attributes with their validity, and what else
+ * hangs on it. See cache.h for its life.
+ */
+#ifndef PF_CACHE_INODE_H
+#define PF_CACHE_INODE_H
+
+#include "cache/cache.h"
+
+/* Which attributes are not to be trusted (struct pf__attr.invalid). */
+#define PF_ATTR_MODE   (1u << 0)
+#define PF_ATTR_OWNER  (1u << 1)
+#define PF_ATTR_SIZE   (1u << 2)
+#define PF_ATTR_ATIME  (1u << 3)
+#define PF_ATTR_MTIME  (1u << 4)
+#define PF_ATTR_CTIME  (1u << 5)
+#define PF_ATTR_BLOCKS (1u << 6)
+#define PF_ATTR_NLINK  (1u << 7)
+#define PF_ATTR_ALL    0xffu
+/* What a write, a truncation, an allocation or a copy leaves behind. */
+#define PF_ATTR_MODIFIED (PF_ATTR_SIZE | PF_ATTR_MTIME | PF_ATTR_CTIME | PF_ATTR_BLOCKS)
+
+/* Flags of an inode; set and read with atomics. */
+#define PF_INODE_BAD	       (1u << 0) /* every operation fails with EIO */
+#define PF_INODE_SIZE_UNSTABLE (1u << 1) /* a call changes the size: replies' attributes are ignored */
+#define PF_INODE_ADVISE_PLUS   (1u << 2)
+#define PF_INODE_PLUS_ENTRY    (1u << 3) /* made by READDIRPLUS, name not yet used */
+
+/* The identity is constant and may be read by whoever holds a reference or is in an RCU section. */
+uint64_t pf__inode_nodeid(const struct pf__inode *inode);
+uint64_t pf__inode_generation(const struct pf__inode *inode);
+uint32_t pf__inode_type(const struct pf__inode *inode); /* S_IFMT bits */
+bool pf__inode_is_bad(const struct pf__inode *inode);
+void pf__inode_mark_bad(struct pf__cache *cache, struct pf__inode *inode);
+uint64_t pf__inode_nlookup(const struct pf__inode *inode);
+
+struct pf__attr {
+	struct fuse_attr attr;
+	uint64_t valid_until; /* pf__now(); 0 expired */
+	uint64_t version;
+	uint32_t invalid; /* PF_ATTR_* */
+};
+/* A consistent copy, without locks; true when none of the fields in need is expired or invalid at
+ * now. need 0: any field will do, the copy is for what is there. */
+bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now, struct pf__attr *out);
+
+/* Take in attributes from a reply; valid_until 0: not cached. They are ignored when a newer local
+ * change stands against the sample, or the size is unstable. -EIO and bad inode when the type
+ * changed. */
+int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode, const struct fuse_attr *attr,
+		       uint64_t valid_until, const struct pf__sample *sample);
+/* Mark fields as not to be trusted. */
+void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields);
+/* A local change, newer than any reply that is under way: version goes up, size becomes
+ * max(size, end) or, with exact, end; the fields given turn invalid. */
+void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end, bool exact,
+			   uint32_t invalid);
+/* Around a call that changes the size; counts nest. The end bumps the version. */
+void pf__inode_size_begin(struct pf__cache *cache, struct pf__inode *inode);
+void pf__inode_size_end(struct pf__cache *cache, struct pf__inode *inode);
+
+/* A cached symlink target (CACHE_SYMLINKS). In an RCU section: the target, NUL-terminated, or NULL. */
+const char *pf__inode_symlink_rcu(const struct pf__inode *inode);
+int pf__inode_set_symlink(struct pf__cache *cache, struct pf__inode *inode, const char *target,
+			  size_t len);
+
+/* A cached ACL (which: 0 access, 1 default): its xattr value copied to buf. >= 0 the length (0: there
+ * is none), -ENODATA unknown: ask the server. */
+ssize_t pf__inode_acl(struct pf__inode *inode, int which, void *buf, size_t size);
+int pf__inode_set_acl(struct pf__cache *cache, struct pf__inode *inode, int which, const void *value,
+		      size_t size);
+void pf__inode_drop_acls(struct pf__cache *cache, struct pf__inode *inode);
+
+/* The I/O layer's own state of an inode: made once, freed with the inode by the function given. */
+void *pf__inode_io(const struct pf__inode *inode);
+void *pf__inode_set_io(struct pf__inode *inode, void *io, void (*io_free)(void *)); /* the winner's */
+
+#endif
