@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One mounted file system: its connection, its caches, the options it was mounted with; and the
+ * views of it as single callers (struct pf_fs). Knows nothing of how a server was started.
+ */
+#ifndef PF_VFS_SUPER_H
+#define PF_VFS_SUPER_H
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "cache/inode.h"
+#include "conn/conn.h"
+#include <portfire/portfire.h>
+
+/* The mount options, ours and those the server asked for, joined (vfs/mountopt.c is the one parser). */
+struct pf__mount_options {
+	bool default_permissions, allow_other, read_only;
+	uint32_t rootmode;	/* S_IFMT bits, S_IFDIR unless told */
+	uid_t user_id;		/* the mount's owner: rule E1 */
+	gid_t group_id;
+	uint32_t max_read;	/* 0 no limit; floor 4096 */
+	char fsname[256], subtype[64];
+};
+int pf__mount_options_parse(struct pf__mount_options *o, const char *text);
+
+/* Who hangs below a super: the launcher, told when the file system ends. */
+struct pf__owner_ops {
+	/* After DESTROY and hang-up: end the server, wait for it. 0 or negative errno. */
+	int (*stop)(void *owner);
+	const char *(*mountpoint)(void *owner);
+	pid_t (*server_pid)(void *owner);
+	/* A sentence why the server is gone ("squashfuse exited with status 1: ..."), or NULL. */
+	const char *(*obituary)(void *owner);
+};
+
+struct pf__locks;  /* vfs/locks.c: local POSIX and flock locks */
+struct pf__polls;  /* vfs/poll.c: who waits for NOTIFY_POLL */
+
+struct pf__super {
+	struct pf__conn *conn;
+	struct pf__cache *cache;
+	const struct pf__init_got *got; /* of conn */
+	struct pf__mount_options mount;
+	bool default_permissions; /* the option, or implied by POSIX_ACL */
+	uint32_t max_read;	  /* bytes of one READ: max_read, max_pages, the transport's limit */
+	uint32_t max_write;	  /* bytes of one WRITE: as negotiated and max_pages */
+	uint64_t owner_key[2];	  /* scrambles lock owners */
+	const struct pf__owner_ops *owner_ops; /* NULL: attached */
+	void *owner;
+	_Atomic int refs; /* the root view, views, open files */
+	struct pf__locks *locks;
+	struct pf__polls *polls;
+	struct pf__mutex lock; /* PF_RANK_SUPER: files */
+	struct pf__list files; /* struct pf__open_file.link */
+	_Atomic uint64_t next_kh;
+	struct pf__io_stats {
+		_Atomic uint64_t direct_reads, direct_writes, bytes_read, bytes_written;
+	} stats;
+};
+
+/* A view. The root view belongs to pf_start()/pf_attach(). */
+struct pf_fs {
+	struct pf__super *super;
+	struct pf_caller caller; /* groups, context: owned copies. self: looked up at each call */
+	bool is_root_view;
+	bool self; /* acts as the process itself: the caller is refreshed from getuid() ... */
+};
+
+/* The caller of one call, resolved. */
+struct pf__caller {
+	const struct pf_caller *who;
+	struct pf__cred cred;
+	const void *group; /* for pf_interrupt(): the view */
+	bool cap_override; /* may override permissions (uid 0 and not unprivileged) */
+};
+
+/* Attach: what pf_attach(), pf_attach_inproc() and pf_start() share. Takes over t and owner, on
+ * failure too. mount_options: those of the server (may be NULL), joined to options'. */
+int pf__super_open(struct pf_fs **fs, struct pf__transport *t, const struct pf_options *options,
+		   const char *mount_options, const struct pf__owner_ops *owner_ops, void *owner);
+/* A transport over fd with options' tick; then trace and faults as options say. Takes over fd. */
+int pf__super_transport(struct pf__transport **t, int fd, size_t peer_sndbuf,
+			const struct pf_options *options);
+
+void pf__super_get(struct pf__super *s);
+void pf__super_put(struct pf__super *s);
+
+/* Fill in the caller of a call made through fs. Cheap. */
+void pf__caller_of(const struct pf_fs *fs, struct pf__caller *c);
+/* A request with opcode, nodeid and the caller's credentials, the rest zero. */
+void pf__req_init(struct pf__req *r, const struct pf__caller *c, uint32_t opcode, uint64_t nodeid);
+/* Rule E1: may this caller use the file system at all? 0 or -EACCES. */
+int pf__caller_allowed(const struct pf__super *s, const struct pf__caller *c);
+bool pf__caller_in_group(const struct pf__caller *c, gid_t gid);
+/* The 64-bit id that the server sees for a lock owner (of a caller, or of an open file). */
+uint64_t pf__lock_owner_id(const struct pf__super *s, uint64_t owner);
+
+#endif
