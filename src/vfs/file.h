@@ -6,6 +6,7 @@
 #ifndef PF_VFS_FILE_H
 #define PF_VFS_FILE_H
 
+#include "io/io.h"
 #include "vfs/walk.h"
 
 struct pf__dirstream; /* vfs/dir.c: what a directory being read remembers */
@@ -14,8 +15,7 @@ struct pf__open_file {
 	struct pf__super *super;
 	struct pf__inode *inode; /* referenced */
 	struct pf_fs view;	 /* the caller who opened it, an own copy */
-	uint64_t fh;
-	uint32_t open_flags;	    /* FOPEN_* of the reply, cleaned of what does not combine */
+	struct pf__io_file io;	 /* handle, FOPEN_* flags, the path that reads and writes take */
 	_Atomic int flags;	    /* O_*: access mode and status flags */
 	bool is_dir, is_path;	    /* O_PATH: no handle at the server */
 	bool no_release;	    /* OPEN answered ENOSYS: fh 0, nothing to release */
@@ -47,14 +47,5 @@ int pf__file_check(struct pf_file *file, unsigned need, struct pf__open_file **o
 /* Flags as the server sees them: O_LARGEFILE added, O_CREAT O_EXCL O_NOCTTY (O_CLOEXEC ...) removed. */
 uint32_t pf__wire_flags(int flags);
 void pf__open_file_put(struct pf__open_file *of); /* the last one sends RELEASE in the background */
-
-/* One path that reads and writes can take; the arbiter (io/) gives the one for an open file. */
-struct pf__io_ops {
-	const char *name;
-	ssize_t (*read)(struct pf__open_file *of, const struct pf__from *f, const struct iovec *iov,
-			int iovcnt, off_t offset);
-	ssize_t (*write)(struct pf__open_file *of, const struct pf__from *f, const struct iovec *iov,
-			 int iovcnt, off_t offset);
-};
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "cache/inode.h"
 #include "conn/conn.h"
+#include "io/io.h"
 #include <portfire/portfire.h>
 
 /* The mount options, ours and those the server asked for, joined (vfs/mountopt.c is the one parser). */
@@ -53,9 +54,7 @@ struct pf__super {
 	struct pf__mutex lock; /* PF_RANK_SUPER: files */
 	struct pf__list files; /* struct pf__open_file.link */
 	_Atomic uint64_t next_kh;
-	struct pf__io_stats {
-		_Atomic uint64_t direct_reads, direct_writes, bytes_read, bytes_written;
-	} stats;
+	struct pf__io_stats stats;
 };
 
 /* A view. The root view belongs to pf_start()/pf_attach(). */

@@ -38,8 +38,7 @@ int pf__walk_parent(const struct pf__from *f, const char *path, struct pf__last 
 void pf__last_put(const struct pf__from *f, struct pf__last *last);
 /*
  * What the last component names: 0 and *inode referenced, -ENOENT (then *inode is NULL).
- * PF_LOOKUP_FRESH asks the server also when a valid name is cached, unless it is negative and ... (as the kernel:
- * exclusive creation and rename targets ask again only for expired ones).
+ * Cached names serve while they are valid; expired positive ones are asked for again (revalidation).
  */
 int pf__lookup(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
 	       struct pf__inode **inode);
