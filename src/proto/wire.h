@@ -8,13 +8,13 @@
 
 #include <stdint.h>
 
-#define FUSE_MAJOR	   7
-#define FUSE_MINOR	   45
-#define FUSE_MINOR_OLDEST  8 /* older ones are refused */
-#define FUSE_ROOT_ID	   1
+#define FUSE_MAJOR           7
+#define FUSE_MINOR           45
+#define FUSE_MINOR_OLDEST    8 /* older ones are refused */
+#define FUSE_ROOT_ID         1
 #define FUSE_MIN_READ_BUFFER 8192
-#define FUSE_NAME_MAX_LONG 4095 /* names when max_pages > 1 ... */
-#define FUSE_NAME_MAX_SHORT 1024 /* ... and else */
+#define FUSE_NAME_MAX_LONG   4095 /* names when max_pages > 1 ... */
+#define FUSE_NAME_MAX_SHORT  1024 /* ... and else */
 
 #define FUSE_UNIQUE_INTERRUPT (1ull << 0)
 #define FUSE_UNIQUE_RESEND    (1ull << 63)
@@ -123,95 +123,95 @@ struct fuse_init_out {
 	uint16_t unused[11];
 };
 
-#define FUSE_ASYNC_READ		 (1ull << 0)
-#define FUSE_POSIX_LOCKS	 (1ull << 1)
-#define FUSE_FILE_OPS		 (1ull << 2)
-#define FUSE_ATOMIC_O_TRUNC	 (1ull << 3)
-#define FUSE_EXPORT_SUPPORT	 (1ull << 4)
-#define FUSE_BIG_WRITES		 (1ull << 5)
-#define FUSE_DONT_MASK		 (1ull << 6)
-#define FUSE_SPLICE_WRITE	 (1ull << 7)
-#define FUSE_SPLICE_MOVE	 (1ull << 8)
-#define FUSE_SPLICE_READ	 (1ull << 9)
-#define FUSE_FLOCK_LOCKS	 (1ull << 10)
-#define FUSE_HAS_IOCTL_DIR	 (1ull << 11)
-#define FUSE_AUTO_INVAL_DATA	 (1ull << 12)
-#define FUSE_DO_READDIRPLUS	 (1ull << 13)
-#define FUSE_READDIRPLUS_AUTO	 (1ull << 14)
-#define FUSE_ASYNC_DIO		 (1ull << 15)
-#define FUSE_WRITEBACK_CACHE	 (1ull << 16)
-#define FUSE_NO_OPEN_SUPPORT	 (1ull << 17)
-#define FUSE_PARALLEL_DIROPS	 (1ull << 18)
-#define FUSE_HANDLE_KILLPRIV	 (1ull << 19)
-#define FUSE_POSIX_ACL		 (1ull << 20)
-#define FUSE_ABORT_ERROR	 (1ull << 21)
-#define FUSE_MAX_PAGES		 (1ull << 22)
-#define FUSE_CACHE_SYMLINKS	 (1ull << 23)
-#define FUSE_NO_OPENDIR_SUPPORT	 (1ull << 24)
-#define FUSE_EXPLICIT_INVAL_DATA (1ull << 25)
-#define FUSE_MAP_ALIGNMENT	 (1ull << 26)
-#define FUSE_SUBMOUNTS		 (1ull << 27)
-#define FUSE_HANDLE_KILLPRIV_V2	 (1ull << 28)
-#define FUSE_SETXATTR_EXT	 (1ull << 29)
-#define FUSE_INIT_EXT		 (1ull << 30)
-#define FUSE_INIT_RESERVED	 (1ull << 31)
-#define FUSE_SECURITY_CTX	 (1ull << 32)
-#define FUSE_HAS_INODE_DAX	 (1ull << 33)
-#define FUSE_CREATE_SUPP_GROUP	 (1ull << 34)
-#define FUSE_HAS_EXPIRE_ONLY	 (1ull << 35)
+#define FUSE_ASYNC_READ           (1ull << 0)
+#define FUSE_POSIX_LOCKS          (1ull << 1)
+#define FUSE_FILE_OPS             (1ull << 2)
+#define FUSE_ATOMIC_O_TRUNC       (1ull << 3)
+#define FUSE_EXPORT_SUPPORT       (1ull << 4)
+#define FUSE_BIG_WRITES           (1ull << 5)
+#define FUSE_DONT_MASK            (1ull << 6)
+#define FUSE_SPLICE_WRITE         (1ull << 7)
+#define FUSE_SPLICE_MOVE          (1ull << 8)
+#define FUSE_SPLICE_READ          (1ull << 9)
+#define FUSE_FLOCK_LOCKS          (1ull << 10)
+#define FUSE_HAS_IOCTL_DIR        (1ull << 11)
+#define FUSE_AUTO_INVAL_DATA      (1ull << 12)
+#define FUSE_DO_READDIRPLUS       (1ull << 13)
+#define FUSE_READDIRPLUS_AUTO     (1ull << 14)
+#define FUSE_ASYNC_DIO            (1ull << 15)
+#define FUSE_WRITEBACK_CACHE      (1ull << 16)
+#define FUSE_NO_OPEN_SUPPORT      (1ull << 17)
+#define FUSE_PARALLEL_DIROPS      (1ull << 18)
+#define FUSE_HANDLE_KILLPRIV      (1ull << 19)
+#define FUSE_POSIX_ACL            (1ull << 20)
+#define FUSE_ABORT_ERROR          (1ull << 21)
+#define FUSE_MAX_PAGES            (1ull << 22)
+#define FUSE_CACHE_SYMLINKS       (1ull << 23)
+#define FUSE_NO_OPENDIR_SUPPORT   (1ull << 24)
+#define FUSE_EXPLICIT_INVAL_DATA  (1ull << 25)
+#define FUSE_MAP_ALIGNMENT        (1ull << 26)
+#define FUSE_SUBMOUNTS            (1ull << 27)
+#define FUSE_HANDLE_KILLPRIV_V2   (1ull << 28)
+#define FUSE_SETXATTR_EXT         (1ull << 29)
+#define FUSE_INIT_EXT             (1ull << 30)
+#define FUSE_INIT_RESERVED        (1ull << 31)
+#define FUSE_SECURITY_CTX         (1ull << 32)
+#define FUSE_HAS_INODE_DAX        (1ull << 33)
+#define FUSE_CREATE_SUPP_GROUP    (1ull << 34)
+#define FUSE_HAS_EXPIRE_ONLY      (1ull << 35)
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ull << 36)
-#define FUSE_PASSTHROUGH	 (1ull << 37)
-#define FUSE_NO_EXPORT_SUPPORT	 (1ull << 38)
-#define FUSE_HAS_RESEND		 (1ull << 39)
-#define FUSE_ALLOW_IDMAP	 (1ull << 40)
-#define FUSE_OVER_IO_URING	 (1ull << 41)
-#define FUSE_REQUEST_TIMEOUT	 (1ull << 42)
+#define FUSE_PASSTHROUGH          (1ull << 37)
+#define FUSE_NO_EXPORT_SUPPORT    (1ull << 38)
+#define FUSE_HAS_RESEND           (1ull << 39)
+#define FUSE_ALLOW_IDMAP          (1ull << 40)
+#define FUSE_OVER_IO_URING        (1ull << 41)
+#define FUSE_REQUEST_TIMEOUT      (1ull << 42)
 
 /* ---- flags of single requests and replies */
-#define FATTR_MODE	   (1u << 0)
-#define FATTR_UID	   (1u << 1)
-#define FATTR_GID	   (1u << 2)
-#define FATTR_SIZE	   (1u << 3)
-#define FATTR_ATIME	   (1u << 4)
-#define FATTR_MTIME	   (1u << 5)
-#define FATTR_FH	   (1u << 6)
-#define FATTR_ATIME_NOW	   (1u << 7)
-#define FATTR_MTIME_NOW	   (1u << 8)
-#define FATTR_LOCKOWNER	   (1u << 9)
-#define FATTR_CTIME	   (1u << 10)
+#define FATTR_MODE         (1u << 0)
+#define FATTR_UID          (1u << 1)
+#define FATTR_GID          (1u << 2)
+#define FATTR_SIZE         (1u << 3)
+#define FATTR_ATIME        (1u << 4)
+#define FATTR_MTIME        (1u << 5)
+#define FATTR_FH           (1u << 6)
+#define FATTR_ATIME_NOW    (1u << 7)
+#define FATTR_MTIME_NOW    (1u << 8)
+#define FATTR_LOCKOWNER    (1u << 9)
+#define FATTR_CTIME        (1u << 10)
 #define FATTR_KILL_SUIDGID (1u << 11)
 
-#define FOPEN_DIRECT_IO		     (1u << 0)
-#define FOPEN_KEEP_CACHE	     (1u << 1)
-#define FOPEN_NONSEEKABLE	     (1u << 2)
-#define FOPEN_CACHE_DIR		     (1u << 3)
-#define FOPEN_STREAM		     (1u << 4)
-#define FOPEN_NOFLUSH		     (1u << 5)
+#define FOPEN_DIRECT_IO              (1u << 0)
+#define FOPEN_KEEP_CACHE             (1u << 1)
+#define FOPEN_NONSEEKABLE            (1u << 2)
+#define FOPEN_CACHE_DIR              (1u << 3)
+#define FOPEN_STREAM                 (1u << 4)
+#define FOPEN_NOFLUSH                (1u << 5)
 #define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6)
-#define FOPEN_PASSTHROUGH	     (1u << 7)
+#define FOPEN_PASSTHROUGH            (1u << 7)
 
-#define FUSE_OPEN_KILL_SUIDGID	  (1u << 0)
-#define FUSE_GETATTR_FH		  (1u << 0)
-#define FUSE_ATTR_SUBMOUNT	  (1u << 0)
-#define FUSE_ATTR_DAX		  (1u << 1)
-#define FUSE_READ_LOCKOWNER	  (1u << 1)
-#define FUSE_WRITE_CACHE	  (1u << 0)
-#define FUSE_WRITE_LOCKOWNER	  (1u << 1)
-#define FUSE_WRITE_KILL_SUIDGID	  (1u << 2)
-#define FUSE_RELEASE_FLUSH	  (1u << 0)
-#define FUSE_RELEASE_FLOCK_UNLOCK (1u << 1)
-#define FUSE_FSYNC_FDATASYNC	  (1u << 0)
-#define FUSE_LK_FLOCK		  (1u << 0)
-#define FUSE_IOCTL_COMPAT	  (1u << 0)
-#define FUSE_IOCTL_UNRESTRICTED	  (1u << 1)
-#define FUSE_IOCTL_RETRY	  (1u << 2)
-#define FUSE_IOCTL_32BIT	  (1u << 3)
-#define FUSE_IOCTL_DIR		  (1u << 4)
-#define FUSE_IOCTL_COMPAT_X32	  (1u << 5)
-#define FUSE_IOCTL_MAX_IOV	  256
-#define FUSE_POLL_SCHEDULE_NOTIFY (1u << 0)
+#define FUSE_OPEN_KILL_SUIDGID      (1u << 0)
+#define FUSE_GETATTR_FH             (1u << 0)
+#define FUSE_ATTR_SUBMOUNT          (1u << 0)
+#define FUSE_ATTR_DAX               (1u << 1)
+#define FUSE_READ_LOCKOWNER         (1u << 1)
+#define FUSE_WRITE_CACHE            (1u << 0)
+#define FUSE_WRITE_LOCKOWNER        (1u << 1)
+#define FUSE_WRITE_KILL_SUIDGID     (1u << 2)
+#define FUSE_RELEASE_FLUSH          (1u << 0)
+#define FUSE_RELEASE_FLOCK_UNLOCK   (1u << 1)
+#define FUSE_FSYNC_FDATASYNC        (1u << 0)
+#define FUSE_LK_FLOCK               (1u << 0)
+#define FUSE_IOCTL_COMPAT           (1u << 0)
+#define FUSE_IOCTL_UNRESTRICTED     (1u << 1)
+#define FUSE_IOCTL_RETRY            (1u << 2)
+#define FUSE_IOCTL_32BIT            (1u << 3)
+#define FUSE_IOCTL_DIR              (1u << 4)
+#define FUSE_IOCTL_COMPAT_X32       (1u << 5)
+#define FUSE_IOCTL_MAX_IOV          256
+#define FUSE_POLL_SCHEDULE_NOTIFY   (1u << 0)
 #define FUSE_SETXATTR_ACL_KILL_SGID (1u << 0)
-#define FUSE_EXPIRE_ONLY	  (1u << 0)
+#define FUSE_EXPIRE_ONLY            (1u << 0)
 
 /* ---- opcodes */
 enum fuse_opcode {
@@ -454,7 +454,7 @@ struct cuse_init_out {
 
 /* ---- extensions, after the names of create-type requests */
 #define FUSE_MAX_NR_SECCTX 31
-#define FUSE_EXT_GROUPS	   32
+#define FUSE_EXT_GROUPS    32
 struct fuse_secctx_header {
 	uint32_t size, nr_secctx;
 };
@@ -509,7 +509,7 @@ struct fuse_notify_prune_out {
 #define FUSE_COMPAT_MKNOD_IN_SIZE    8
 #define FUSE_COMPAT_CREATE_IN_SIZE   8
 #define FUSE_COMPAT_WRITE_IN_SIZE    24
-#define FUSE_COMPAT_STATFS_SIZE	     48
+#define FUSE_COMPAT_STATFS_SIZE      48
 #define FUSE_COMPAT_SETXATTR_IN_SIZE 8
 #define FUSE_COMPAT_INIT_OUT_SIZE    8
 #define FUSE_COMPAT_22_INIT_OUT_SIZE 24
@@ -520,10 +520,10 @@ struct fuse_backing_map {
 	uint32_t flags;
 	uint64_t padding;
 };
-#define FUSE_DEV_IOC_CLONE	   0x8004e500u
+#define FUSE_DEV_IOC_CLONE         0x8004e500u
 #define FUSE_DEV_IOC_BACKING_OPEN  0x4010e501u
 #define FUSE_DEV_IOC_BACKING_CLOSE 0x4004e502u
-#define FUSE_DEV_IOC_SYNC_INIT	   0x0000e503u
+#define FUSE_DEV_IOC_SYNC_INIT     0x0000e503u
 
 _Static_assert(sizeof(struct fuse_in_header) == 40, "in_header");
 _Static_assert(sizeof(struct fuse_out_header) == 16, "out_header");
