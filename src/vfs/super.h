@@ -54,6 +54,13 @@ struct pf__super {
 	struct pf__mutex lock; /* PF_RANK_SUPER: files */
 	struct pf__list files; /* struct pf__open_file.link */
 	_Atomic uint64_t next_kh;
+	_Atomic uint64_t next_group;
+	_Atomic bool stopped;	 /* pf_stop() has ended it: conn and cache are gone */
+	const char *transport;	 /* its name, for pf_info() */
+	size_t max_reply;	 /* bytes of a reply's body that the transport carries */
+	int umask_fd;		 /* where the process's umask is read; -1 until the first create */
+	pid_t umask_pid;	 /* whose it is: a fork makes it stale */
+	struct pf__mutex umask_lock; /* PF_RANK_LOCKS: umask_fd, umask_pid */
 	struct pf__io_stats stats;
 };
 
@@ -61,8 +68,9 @@ struct pf__super {
 struct pf_fs {
 	struct pf__super *super;
 	struct pf_caller caller; /* groups, context: owned copies. self: looked up at each call */
+	const void *group; /* of pf__req: this view and the files opened through it */
 	bool is_root_view;
-	bool self; /* acts as the process itself: the caller is refreshed from getuid() ... */
+	bool self; /* acts as the process itself: uid, gid, pid, groups and umask are asked for at use */
 };
 
 /* The caller of one call, resolved. */
@@ -71,6 +79,8 @@ struct pf__caller {
 	struct pf__cred cred;
 	const void *group; /* for pf_interrupt(): the view */
 	bool cap_override; /* may override permissions (uid 0 and not unprivileged) */
+	bool self;	   /* the process itself: who tells neither groups nor umask */
+	struct pf__super *super;
 };
 
 /* Attach: what pf_attach(), pf_attach_inproc() and pf_start() share. Takes over t and owner, on
@@ -91,6 +101,12 @@ void pf__req_init(struct pf__req *r, const struct pf__caller *c, uint32_t opcode
 /* Rule E1: may this caller use the file system at all? 0 or -EACCES. */
 int pf__caller_allowed(const struct pf__super *s, const struct pf__caller *c);
 bool pf__caller_in_group(const struct pf__caller *c, gid_t gid);
+mode_t pf__caller_umask(const struct pf__caller *c);
+/* Its lock owner as the server sees it. */
+uint64_t pf__caller_lock_owner(const struct pf__caller *c);
+/* A view with the same caller as from, with copies of its own (to be dropped); super is not counted. */
+int pf__view_copy(struct pf_fs *to, const struct pf_fs *from);
+void pf__view_drop(struct pf_fs *view);
 /* The 64-bit id that the server sees for a lock owner (of a caller, or of an open file). */
 uint64_t pf__lock_owner_id(const struct pf__super *s, uint64_t owner);
 
