@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The benchmark's own interfaces. A row of the table is one piece of work (rows.c), written once
+ * against struct client; the clients are the kernel's (client_kernel.c), the library
+ * (client_portfire.c) and a floor that only sends ready-made messages (client_floor.c). The runner
+ * (run.c) lets them take turns, so that noise hits all of them alike. Not thread-safe, except where
+ * a client says so.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define MAX_SAMPLES 1024
+
+struct pf_fs;
+struct pf_file;
+
+/* ---- clients ----------------------------------------------------------------------------- */
+
+/* One file system at one started server. */
+struct fs {
+	const struct client *client;
+	int fd;               /* kernel: the root directory; floor: our end of the socket */
+	pid_t pid;            /* kernel, floor: the server */
+	char mountpoint[300]; /* kernel */
+	struct pf_fs *pf;     /* portfire */
+	struct inproc_server *server;
+	uint64_t unique; /* floor */
+};
+
+struct handle {
+	struct fs *fs;
+	int fd;
+	struct pf_file *file;
+	uint64_t nodeid, fh; /* floor */
+};
+
+/*
+ * Calls give 0 or a count, else a negative errno; paths begin at the file system's root, without a
+ * slash in front. A client may lack calls (NULL). stat may be called by several threads.
+ */
+struct client {
+	const char *name;
+	int (*start)(struct fs *fs, char *const argv[]); /* fs is zeroed but for client */
+	void (*stop)(struct fs *fs);
+	int (*open)(struct fs *fs, const char *path, int flags, mode_t mode, struct handle *h);
+	int (*close)(struct handle *h);
+	int (*fstat)(struct handle *h, struct stat *st);
+	ssize_t (*pread)(struct handle *h, void *buf, size_t size, off_t off);
+	ssize_t (*pwrite)(struct handle *h, const void *buf, size_t size, off_t off);
+	int (*stat)(struct fs *fs, const char *path, struct stat *st);
+	int (*unlink)(struct fs *fs, const char *path);
+	long (*list)(struct fs *fs, const char *path); /* readdir, stat of each name; the count */
+	ssize_t (*getxattr)(struct fs *fs, const char *name, void *buf, size_t size); /* root's */
+};
+
+extern const struct client client_kernel, client_portfire, client_inproc, client_floor;
+
+/* Why the kernel's client cannot be used here, or NULL. */
+const char *kernel_missing(void);
+/* Unmount, also what is in use; nothing when nothing is mounted there. */
+void kernel_unmount(const char *dir);
+
+/* ---- the server inside the process (inproc_server.c) -------------------------------------- */
+
+struct inproc_server;
+struct inproc_server *inproc_server_start(struct pf_fs **fs, unsigned files, double attr_timeout);
+unsigned long inproc_server_requests(const struct inproc_server *server);
+void inproc_server_free(struct inproc_server *server); /* after pf_stop() */
+
+/* ---- rows -------------------------------------------------------------------------------- */
+
+enum { KERNEL, PORTFIRE, FLOOR, SIDES };
+
+enum aim_kind {
+	AIM_RATIO,    /* portfire / kernel at most */
+	AIM_AT_MOST,  /* portfire's own value */
+	AIM_AT_LEAST, /* portfire's own value */
+	AIM_NONE      /* for information */
+};
+
+struct options {
+	bool quick, json;
+	const char *row;       /* NULL: all */
+	unsigned samples;      /* 0: the row's own number */
+	const char *server;    /* directory of nullserver and passthrough_ll */
+	char scratch[200];     /* our own temporary directory */
+	const char *no_kernel; /* why its client is not used, or NULL */
+};
+
+/* One client at work on one row. */
+struct side {
+	const struct row *row;
+	const struct client *client;
+	const struct options *options;
+	bool running, prepared;
+	struct fs fs;
+	struct handle file;
+	uint64_t iterations; /* of the work in one sample */
+	uint64_t done;       /* files made so far, for names */
+	void *buffer;        /* MAX_IO bytes, page aligned */
+	char *source;        /* directory that passthrough_ll shows */
+};
+
+struct row {
+	const char *name;  /* for --row */
+	const char *title; /* for the table */
+	const char *unit;  /* us, ms, B, x */
+	const struct client *clients[SIDES];
+	const char *server;  /* program */
+	const char *options; /* its -o */
+	bool pinned;         /* clients and servers on one core */
+	enum aim_kind aim_kind;
+	double aim;
+	size_t size;        /* of one read */
+	unsigned samples;   /* 0: the usual number */
+	unsigned pieces;    /* in one sample; 0: as many as fill SAMPLE_MS */
+	const char *expect; /* counter that goes up once a piece of work, and no other */
+	bool cold;          /* started anew for each sample */
+	int (*prepare)(struct side *side); /* after start; NULL: nothing */
+	/* Do the work side->iterations times and give the time or other value of one, or < 0:
+	 * errno. */
+	double (*sample)(struct side *side);
+	void (*finish)(struct side *side); /* before stop; NULL: nothing */
+};
+
+#define MAX_IO        (1u << 20)
+#define ENTRIES       100000  /* in the directory that is listed */
+#define NAMES         1000000 /* whose memory is counted */
+#define QUICK_ENTRIES 10000
+#define QUICK_NAMES   100000
+
+extern const struct row rows[];
+
+int memory_main(unsigned names); /* prints bytes a name; an exit status */
+
+/* ---- statistics and output ---------------------------------------------------------------- */
+
+struct summary {
+	unsigned n; /* 0: nothing measured */
+	double median, low, high, min, max;
+};
+
+struct result {
+	const struct row *row;
+	struct summary sides[SIDES];
+	struct summary ratio;
+	bool met, judged;
+	char failure[256]; /* "": none */
+};
+
+struct summary summarize(const double *values, unsigned n);
+bool row_run(const struct row *row, const struct options *options, struct result *result);
+void output_begin(const struct options *options);
+void output_row(const struct options *options, const struct result *result);
+void output_end(const struct options *options, unsigned met, unsigned judged);
+
+/* ---- helpers ------------------------------------------------------------------------------ */
+
+uint64_t now_ns(void);
+/* This process's threads and all that descends from it: on one core, or on all there are. */
+void pin_all(bool one_core);
+void pin_self(int cpu); /* the calling thread, to the cpu-th core we may use */
+void unpin_self(void);
+int usable_cpus(void);
+/* All processes that descend from this one, by their id; the count, at most max. */
+unsigned descendants(pid_t *pids, unsigned max);
+void fail(const char *format, ...) __attribute__((format(printf, 1, 2))); /* remember a sentence */
+const char *failure(void);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table, and the same as JSON. */
+#include "bench.h"
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+static bool first_row;
+
+static double load_average(void)
+{
+	FILE *f = fopen("/proc/loadavg", "re");
+	double load = 0;
+
+	if (f && fscanf(f, "%lf", &load) != 1)
+		load = 0;
+	if (f)
+		fclose(f);
+	return load;
+}
+
+/* ---- text ---------------------------------------------------------------------------------- */
+
+static const char *number(double value, char text[16])
+{
+	snprintf(text, 16, "%.*f", value < 10 ? 2 : value < 100 ? 1 : 0, value);
+	return text;
+}
+
+static void print_side(const struct summary *s, const char *unit)
+{
+	char median[16], low[16], high[16], all[64];
+
+	if (!s->n)
+		snprintf(all, sizeof(all), "-");
+	else if (s->n == 1)
+		snprintf(all, sizeof(all), "%s %s", number(s->median, median), unit);
+	else
+		snprintf(all, sizeof(all), "%s %s (%s..%s)", number(s->median, median), unit,
+			 number(s->low, low), number(s->high, high));
+	printf(" %-23s", all);
+}
+
+static void print_ratio(const struct summary *s)
+{
+	char text[64];
+
+	if (s->n)
+		snprintf(text, sizeof(text), "%.2f (%.2f..%.2f)", s->median, s->min, s->max);
+	else
+		snprintf(text, sizeof(text), "-");
+	printf(" %-19s", text);
+}
+
+static void print_aim(const struct result *r)
+{
+	const struct row *row = r->row;
+	char text[32] = "";
+
+	if (row->aim_kind == AIM_RATIO)
+		snprintf(text, sizeof(text), "<= %.1f x", row->aim);
+	else if (row->aim_kind == AIM_AT_MOST)
+		snprintf(text, sizeof(text), "<= %.0f %s", row->aim, row->unit);
+	else if (row->aim_kind == AIM_AT_LEAST)
+		snprintf(text, sizeof(text), ">= %.1f %s", row->aim, row->unit);
+	printf(" %-9s %s\n", text, !r->judged ? "" : r->met ? "met" : "MISSED");
+}
+
+static void text_begin(const struct options *options)
+{
+	struct utsname u;
+
+	uname(&u);
+	printf("%s %s, %d cores, load %.1f. Median (quartiles) of samples taken in turns;\n"
+	       "ratio = portfire / kernel, sample by sample: median (least..most).\n",
+	       u.sysname, u.release, usable_cpus(), load_average());
+	if (options->no_kernel)
+		printf("No kernel FUSE here, so there is nothing to compare with (%s).\n",
+		       options->no_kernel);
+	printf("\n%-36s %-23s %-23s %-19s %-9s %-7s\n", "work",
+	       options->no_kernel ? "kernel: not available" : "kernel", "portfire", "ratio", "aim",
+	       "");
+}
+
+static void text_row(const struct result *r)
+{
+	printf("%-36s", r->row->title);
+	if (*r->failure) {
+		printf(" FAILED: %s\n", r->failure);
+		return;
+	}
+	print_side(&r->sides[KERNEL], r->row->unit);
+	print_side(&r->sides[PORTFIRE], r->row->unit);
+	print_ratio(&r->ratio);
+	print_aim(r);
+	if (r->sides[FLOOR].n) {
+		printf("%-36s %-23s", "  the messages alone, no library", "");
+		print_side(&r->sides[FLOOR], r->row->unit);
+		printf("\n");
+	}
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------- */
+
+static void json_string(const char *s)
+{
+	putchar('"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			printf("\\u%04x", *s);
+		else
+			putchar(*s);
+	}
+	putchar('"');
+}
+
+static void json_summary(const char *name, const struct summary *s)
+{
+	printf(", \"%s\": ", name);
+	if (!s->n) {
+		printf("null");
+		return;
+	}
+	printf("{\"median\": %.6g, \"q1\": %.6g, \"q3\": %.6g, \"min\": %.6g, \"max\": %.6g, "
+	       "\"samples\": %u}",
+	       s->median, s->low, s->high, s->min, s->max, s->n);
+}
+
+static void json_begin(const struct options *options)
+{
+	struct utsname u;
+
+	uname(&u);
+	printf("{\"system\": ");
+	json_string(u.release);
+	printf(", \"cores\": %d, \"load\": %.2f, \"time\": %ld, \"quick\": %s, \"kernel\": ",
+	       usable_cpus(), load_average(), (long)time(NULL), options->quick ? "true" : "false");
+	json_string(options->no_kernel ? options->no_kernel : "available");
+	printf(", \"rows\": [");
+}
+
+static void json_row(const struct result *r)
+{
+	static const char *const kinds[] = {
+	    [AIM_RATIO] = "ratio at most", [AIM_AT_MOST] = "at most", [AIM_AT_LEAST] = "at least"};
+	const struct row *row = r->row;
+
+	printf("%s\n {\"name\": \"%s\", \"title\": ", first_row ? "" : ",", row->name);
+	json_string(row->title);
+	printf(", \"unit\": \"%s\"", row->unit);
+	if (*r->failure) {
+		printf(", \"failure\": ");
+		json_string(r->failure);
+	}
+	json_summary("kernel", &r->sides[KERNEL]);
+	json_summary("portfire", &r->sides[PORTFIRE]);
+	json_summary("floor", &r->sides[FLOOR]);
+	json_summary("ratio", &r->ratio);
+	if (row->aim_kind != AIM_NONE)
+		printf(", \"aim\": {\"kind\": \"%s\", \"value\": %g}", kinds[row->aim_kind],
+		       row->aim);
+	printf(", \"met\": %s}", !r->judged ? "null" : r->met ? "true" : "false");
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+void output_begin(const struct options *options)
+{
+	first_row = true;
+	if (options->json)
+		json_begin(options);
+	else
+		text_begin(options);
+}
+
+void output_row(const struct options *options, const struct result *result)
+{
+	if (options->json)
+		json_row(result);
+	else
+		text_row(result);
+	first_row = false;
+	fflush(stdout);
+}
+
+void output_end(const struct options *options, unsigned met, unsigned judged)
+{
+	if (options->json)
+		printf("\n]}\n");
+	else if (judged)
+		printf("\n%u of %u aims met, load now %.1f\n", met, judged, load_average());
+}
