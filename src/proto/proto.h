@@ -186,8 +186,17 @@ uint32_t pf__encode_dev(dev_t dev);
 dev_t pf__decode_dev(uint32_t rdev);
 
 /* ---- traces */
-/* One line, without newline, for a whole message: to the server (request) or from it. opcode: of
- * the request that it answers, 0 unknown. Never more than size - 1 bytes. Reads nothing past len.
+/*
+ * One line, without newline, for a whole message to the server or from it, with a NUL; never more
+ * than size bytes. Reads nothing past len, believes no length in the message, and puts out nothing
+ * but printable ASCII.
+ *
+ *     LOOKUP(#2, node 1, "foo")
+ *      = #2 0 {node 5, gen 0, entry 1s, attr 1s, mode 0100644, size 12}
+ *      = #2 -ENOENT
+ *     NOTIFY INVAL_ENTRY(node 1, "foo")
+ *
+ * opcode: of the request that is answered, 0 when unknown.
  */
 void pf__print_request(char *line, size_t size, const void *msg, size_t len);
 void pf__print_reply(char *line, size_t size, uint32_t opcode, const void *msg, size_t len);
