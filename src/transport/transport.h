@@ -24,14 +24,15 @@ struct pf__transport;
 
 struct pf__transport_ops {
 	const char *name;
-	/* Send one whole message; never blocks. 0; -EAGAIN no room now; -EMSGSIZE; -ENOTCONN the peer
-	 * is gone; -ENOMEM. */
+	/* Send one whole message; never blocks. 0; -EAGAIN no room now; -EMSGSIZE; -ENOTCONN the
+	 * peer is gone; -ENOMEM. */
 	int (*send)(struct pf__transport *t, const struct iovec *iov, int n);
 	/* Receive one whole message into iov; what does not fit is lost. The whole message's length
-	 * (with PF_RECV_PEEK perhaps only the length that fits iov); 0 the peer is gone; -EAGAIN none
-	 * (within the tick); -EINTR a signal. */
+	 * (with PF_RECV_PEEK perhaps only the length that fits iov); 0 the peer is gone; -EAGAIN
+	 * none (within the tick); -EINTR a signal. */
 	ssize_t (*recv)(struct pf__transport *t, const struct iovec *iov, int n, unsigned flags);
-	/* Wait until send may succeed, timeout_ms at most. 0 perhaps; -EAGAIN timeout; -EINTR; -ENOTCONN. */
+	/* Wait until send may succeed, timeout_ms at most. 0 perhaps; -EAGAIN timeout; -EINTR;
+	 * -ENOTCONN. */
 	int (*wait_writable)(struct pf__transport *t, int timeout_ms);
 	/* A descriptor that polls POLLIN when there is a message, once arm() has been called. */
 	int (*fd)(struct pf__transport *t);
@@ -48,9 +49,9 @@ struct pf__transport {
 	size_t max_send, max_recv; /* largest whole message each way, in bytes */
 };
 
-/* A connected SOCK_SEQPACKET socket, ours from now on, also on failure. tick_ms: how long recv waits
- * at most (it also makes signals end the wait, SA_RESTART or not). peer_sndbuf: what the peer may
- * send in one message, 0 unknown: the system's default is assumed. */
+/* A connected SOCK_SEQPACKET socket, ours from now on, also on failure. tick_ms: how long recv
+ * waits at most (it also makes signals end the wait, SA_RESTART or not). peer_sndbuf: what the peer
+ * may send in one message, 0 unknown: the system's default is assumed. */
 int pf__transport_fd(struct pf__transport **t, int fd, unsigned tick_ms, size_t peer_sndbuf);
 
 /* A server in this process; *channel is the server's end. */
