@@ -205,6 +205,7 @@ static int send_copy(struct pf_inproc *c, const struct iovec *iov, int n, size_t
 
 	if (!buf)
 		return -ENOMEM;
+	buf[0] = 0; /* gcc does not see that all of it is filled */
 	pf__vec_gather(buf, len, iov, n);
 	c->ops->request(c->ctx, c, buf, len);
 	if (buf != small)
