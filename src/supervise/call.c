@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Answers to trapped calls, and what a handler may ask about the caller. */
+#include "base/cleanup.h"
+#include "supervise/supervise.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int answer(const struct pf__call *call, int64_t value, int error, uint32_t flags)
+{
+	struct seccomp_notif_resp r = {
+	    .id = call->id, .val = value, .error = error, .flags = flags};
+
+	return ioctl(call->listener, SECCOMP_IOCTL_NOTIF_SEND, &r) < 0 ? -errno : 0;
+}
+
+int pf__call_return(const struct pf__call *call, int64_t value)
+{
+	return value < 0 ? answer(call, 0, (int)value, 0) : answer(call, value, 0, 0);
+}
+
+int pf__call_continue(const struct pf__call *call)
+{
+	return answer(call, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+int pf__call_return_fd(const struct pf__call *call, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd a = {.id = call->id,
+					.flags = SECCOMP_ADDFD_FLAG_SEND,
+					.srcfd = (uint32_t)fd,
+					.newfd_flags = cloexec ? O_CLOEXEC : 0};
+	int n;
+
+	if (ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) >= 0)
+		return 0;
+	if (errno != EINVAL) {
+		int err = -errno; /* EMFILE of the caller, say: it must hear of it */
+
+		pf__call_return(call, err);
+		return err;
+	}
+	a.flags = 0; /* before Linux 5.14 in two steps */
+	n = ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+	return pf__call_return(call, n < 0 ? -errno : n);
+}
+
+int pf__call_replace_fd(const struct pf__call *call, int fd, int number, bool cloexec)
+{
+	struct seccomp_notif_addfd a = {.id = call->id,
+					.flags = SECCOMP_ADDFD_FLAG_SETFD,
+					.srcfd = (uint32_t)fd,
+					.newfd = (uint32_t)number,
+					.newfd_flags = cloexec ? O_CLOEXEC : 0};
+
+	return ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? -errno : 0;
+}
+
+bool pf__call_alive(const struct pf__call *call)
+{
+	uint64_t id = call->id;
+
+	return ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* The thread id may be another's by now: only a call that still waits vouches for what was read. */
+static int vouch(const struct pf__call *call, int err)
+{
+	return pf__call_alive(call) ? err : -ENOENT;
+}
+
+int pf__call_read(const struct pf__call *call, uint64_t address, void *buf, size_t size)
+{
+	struct iovec here = {buf, size}, there = {(void *)(uintptr_t)address, size};
+	ssize_t n = process_vm_readv(call->tid, &here, 1, &there, 1, 0);
+
+	return vouch(call, n < 0 ? -errno : (size_t)n < size ? -EFAULT : 0);
+}
+
+int pf__call_write(const struct pf__call *call, uint64_t address, const void *buf, size_t size)
+{
+	struct iovec here = {(void *)(uintptr_t)buf, size},
+		     there = {(void *)(uintptr_t)address, size};
+	ssize_t n;
+
+	if (!pf__call_alive(call))
+		return -ENOENT;
+	n = process_vm_writev(call->tid, &here, 1, &there, 1, 0);
+	return n < 0 ? -errno : (size_t)n < size ? -EFAULT : 0;
+}
+
+/* Page by page: what follows a string's page need not be mapped. */
+ssize_t pf__call_read_string(const struct pf__call *call, uint64_t address, char *buf, size_t size)
+{
+	size_t have = 0;
+
+	while (have < size) {
+		size_t page = 4096 - ((address + have) & 4095), n = size - have;
+		struct iovec here = {buf + have, n < page ? n : page};
+		struct iovec there = {(void *)(uintptr_t)(address + have), here.iov_len};
+		ssize_t got = process_vm_readv(call->tid, &here, 1, &there, 1, 0);
+		char *end;
+
+		if (got <= 0)
+			return vouch(call, got < 0 ? -errno : -EFAULT);
+		end = memchr(buf + have, '\0', (size_t)got);
+		if (end) {
+			int err = vouch(call, 0);
+
+			return err ? err : end - buf;
+		}
+		have += (size_t)got;
+	}
+	return vouch(call, -ENAMETOOLONG);
+}
+
+static ssize_t proc_link(const struct pf__call *call, const char *what, char *buf, size_t size)
+{
+	char name[64];
+	ssize_t n;
+	int err;
+
+	snprintf(name, sizeof name, "/proc/%d/%s", (int)call->tid, what);
+	n = readlink(name, buf, size);
+	if (n < 0)
+		return vouch(call, -errno);
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	err = vouch(call, 0);
+	return err ? err : n;
+}
+
+ssize_t pf__call_fd_link(const struct pf__call *call, int fd, char *buf, size_t size)
+{
+	char what[32];
+	ssize_t n;
+
+	snprintf(what, sizeof what, "fd/%d", fd);
+	n = proc_link(call, what, buf, size);
+	return n == -ENOENT && pf__call_alive(call) ? -EBADF : n;
+}
+
+int pf__call_absolute_path(const struct pf__call *call, int dirfd, const char *path, char *buf,
+			   size_t size)
+{
+	ssize_t n = 0;
+	int rest;
+
+	if (path[0] != '/')
+		n = dirfd == AT_FDCWD ? proc_link(call, "cwd", buf, size)
+				      : pf__call_fd_link(call, dirfd, buf, size);
+	if (n < 0)
+		return (int)n;
+	if (path[0] != '/' && buf[0] != '/')
+		return -ENOTDIR; /* a socket, a pipe */
+	if (n == 1)
+		n = 0; /* the root directory brings its slash itself */
+	rest = snprintf(buf + n, size - (size_t)n, "%s%s", path[0] == '/' ? "" : "/", path);
+	return (size_t)rest >= size - (size_t)n ? -ENAMETOOLONG : 0;
+}
+
+/* pidfds are for whole processes (until Linux 6.9), callers may be threads. */
+static pid_t process_of(pid_t tid)
+{
+	PF_AUTO_CLOSE int fd = -1;
+	char name[64], text[2048], *tgid;
+	ssize_t n;
+
+	snprintf(name, sizeof name, "/proc/%d/status", (int)tid);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	tgid = strstr(text, "\nTgid:");
+	return tgid ? (pid_t)strtol(tgid + 6, NULL, 10) : -1;
+}
+
+int pf__call_get_fd(const struct pf__call *call, int fd)
+{
+	pid_t pid = process_of(call->tid);
+	PF_AUTO_CLOSE int pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+	int copy, err;
+
+	if (pidfd < 0)
+		return pid < 0 ? -ENOENT : -errno;
+	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (copy < 0)
+		return -errno;
+	err = vouch(call, 0);
+	if (err) {
+		close(copy);
+		return err;
+	}
+	return copy;
+}
