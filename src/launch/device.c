@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The handlers of the role. Device lists are the loop thread's alone; `lock` guards the mount that
+ * waits for INIT, which other threads answer.
+ */
+#include "launch/device.h"
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/sys.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <pthread.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The device's ioctls: protocol section "Device ioctls". */
+#define DEV_CLONE         0x8004e500u
+#define DEV_BACKING_OPEN  0x4010e501u
+#define DEV_BACKING_CLOSE 0x4004e502u
+#define DEV_SYNC_INIT     0x0000e503u
+
+#define SERVER_BUFFER (4 << 20) /* bytes; what is asked of SO_SNDBUF. Gets twice that at most */
+#define SKB_OVERHEAD  32        /* what af_unix keeps of SO_SNDBUF for itself */
+
+struct device {
+	int fd;    /* our end; -1 once it was handed on with a mount */
+	ino_t ino; /* of the server's end */
+	bool attached, sync_init;
+	size_t max_message, peer_sndbuf;
+	struct pf__list link;
+};
+
+struct pf__devices {
+	const struct pf__device_ops *ops;
+	void *ctx;
+	struct pf__list devices;
+	pthread_mutex_t lock;
+	bool mount_waits;              /* lock */
+	struct pf__call waiting_mount; /* lock */
+};
+
+void pf__mount_clear(struct pf__mount *m)
+{
+	if (m->fd >= 0)
+		close(m->fd);
+	pf__free(m->mountpoint);
+	pf__free(m->source);
+	pf__free(m->fstype);
+	pf__free(m->options);
+	*m = (struct pf__mount){.fd = -1};
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* As large as we may: with CAP_NET_ADMIN what we want, else up to net.core.wmem_max. */
+static size_t grow_buffer(int fd)
+{
+	int want = SERVER_BUFFER, have = 0;
+	socklen_t len = sizeof have;
+
+	if (pf__sys.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof want) < 0)
+		pf__sys.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof want);
+	pf__sys.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &want, sizeof want);
+	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &have, &len);
+	return have > SKB_OVERHEAD ? (size_t)have : SKB_OVERHEAD;
+}
+
+int pf__device_pair(struct pf__mount *m, int *fd, int *peer)
+{
+	int sv[2], err;
+	size_t ours;
+
+	err = pf__sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv);
+	if (err)
+		return err;
+	ours = grow_buffer(sv[0]);
+	m->peer_sndbuf = grow_buffer(sv[1]);
+	m->max_message = (ours < m->peer_sndbuf ? ours : m->peer_sndbuf) - SKB_OVERHEAD;
+	*fd = sv[0];
+	*peer = sv[1];
+	return 0;
+}
+
+static void device_free(struct device *dev)
+{
+	pf__list_del(&dev->link);
+	if (dev->fd >= 0)
+		close(dev->fd);
+	pf__free(dev);
+}
+
+/* Devices that were opened and closed again, by a fusermount that failed, say. */
+static void drop_dead_devices(struct pf__devices *d)
+{
+	struct pf__list *pos, *tmp;
+
+	pf__list_for_each_safe (pos, tmp, &d->devices) {
+		struct device *dev = pf__list_entry(pos, struct device, link);
+		struct pollfd p = {dev->fd, 0, 0};
+
+		if (dev->fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
+			device_free(dev);
+	}
+}
+
+static int device_new(struct pf__devices *d, int *peer)
+{
+	struct device *dev;
+	struct pf__mount sizes;
+	struct stat st;
+	int err;
+
+	drop_dead_devices(d);
+	dev = pf__calloc(1, sizeof *dev);
+	if (!dev)
+		return -ENOMEM;
+	err = pf__device_pair(&sizes, &dev->fd, peer);
+	if (err) {
+		pf__free(dev);
+		return err;
+	}
+	dev->max_message = sizes.max_message;
+	dev->peer_sndbuf = sizes.peer_sndbuf;
+	pf__list_add_tail(&d->devices, &dev->link);
+	if (fstat(*peer, &st) < 0) {
+		err = -errno;
+		device_free(dev);
+		close(*peer);
+		return err;
+	}
+	dev->ino = st.st_ino;
+	return 0;
+}
+
+static enum pf__call_end open_device(struct pf__devices *d, struct pf__call *call, int flags)
+{
+	int peer, err;
+
+	err = device_new(d, &peer);
+	if (err) {
+		call->value = err;
+		return PF_CALL_RETURN;
+	}
+	if (flags & O_NONBLOCK)
+		fcntl(peer, F_SETFL, O_NONBLOCK);
+	pf__call_return_fd(call, peer, flags & O_CLOEXEC);
+	close(peer);
+	return PF_CALL_TAKEN;
+}
+
+/*
+ * go-fuse opens and polls this below its own mountpoint before it says that it has mounted, so that
+ * Go's runtime learns that POLL does not work there. Nobody could serve it yet; an empty file will
+ * do.
+ */
+#define GO_FUSE_POLL_HACK ".go-fuse-epoll-hack"
+
+static bool is_poll_hack(struct pf__devices *d, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX], real[PATH_MAX];
+
+	if (!slash || strcmp(slash + 1, GO_FUSE_POLL_HACK) != 0)
+		return false;
+	snprintf(dir, sizeof dir, "%.*s/", (int)(slash - path), path);
+	return realpath(dir, real) && d->ops->mounted(d->ctx, real, false);
+}
+
+static enum pf__call_end open_poll_hack(struct pf__call *call, int flags)
+{
+	int fd = memfd_create(GO_FUSE_POLL_HACK, MFD_CLOEXEC);
+
+	if (fd < 0) {
+		call->value = -errno;
+		return PF_CALL_RETURN;
+	}
+	pf__call_return_fd(call, fd, flags & O_CLOEXEC);
+	close(fd);
+	return PF_CALL_TAKEN;
+}
+
+static enum pf__call_end open_path(struct pf__devices *d, struct pf__call *call, int dirfd,
+				   uint64_t path_address, int flags)
+{
+	char path[PATH_MAX], full[PATH_MAX];
+	ssize_t n = pf__call_read_string(call, path_address, path, sizeof path);
+
+	if (n < 4)
+		return PF_CALL_PASS;
+	if (path[0] != '/') {
+		const char *end = path + n;
+
+		/* Only these two names matter: spare the others the look into /proc. */
+		if (strcmp(end - 4, "fuse") != 0 && strcmp(end - 4, "hack") != 0)
+			return PF_CALL_PASS;
+		if (pf__call_absolute_path(call, dirfd, path, full, sizeof full))
+			return PF_CALL_PASS;
+		strcpy(path, full);
+	}
+	if ((flags & O_ACCMODE) == O_RDWR && pf__is_fuse_device(path))
+		return open_device(d, call, flags);
+	return is_poll_hack(d, path) ? open_poll_hack(call, flags) : PF_CALL_PASS;
+}
+
+static enum pf__call_end on_open(void *ctx, struct pf__call *call)
+{
+	return open_path(ctx, call, AT_FDCWD, call->args[0], (int)call->args[1]);
+}
+
+static enum pf__call_end on_openat(void *ctx, struct pf__call *call)
+{
+	return open_path(ctx, call, (int)call->args[0], call->args[1], (int)call->args[2]);
+}
+
+static enum pf__call_end on_openat2(void *ctx, struct pf__call *call)
+{
+	struct open_how how;
+
+	if (call->args[3] < sizeof how || pf__call_read(call, call->args[2], &how, sizeof how))
+		return PF_CALL_PASS;
+	if ((how.flags & (O_ACCMODE | O_CREAT)) != O_RDWR)
+		return PF_CALL_PASS;
+	return open_path(ctx, call, (int)call->args[0], call->args[1], (int)how.flags);
+}
+
+/* ---- mounting -------------------------------------------------------------------------------- */
+
+/* The device that the caller's descriptor is; NULL: none. */
+static struct device *find_device(struct pf__devices *d, const struct pf__call *call, int fd)
+{
+	unsigned long long ino;
+	struct pf__list *pos;
+	char what[PATH_MAX];
+
+	if (pf__call_fd_link(call, fd, what, sizeof what) < 0 ||
+	    sscanf(what, "socket:[%llu]", &ino) != 1)
+		return NULL;
+	pf__list_for_each (pos, &d->devices) {
+		struct device *dev = pf__list_entry(pos, struct device, link);
+
+		if (dev->ino == ino)
+			return dev;
+	}
+	return NULL;
+}
+
+/* The caller's string, malloc'ed; a NULL pointer is "". */
+static int dup_string(const struct pf__call *call, uint64_t address, char **out)
+{
+	char buf[PATH_MAX];
+	ssize_t n = 0;
+
+	buf[0] = '\0';
+	if (address)
+		n = pf__call_read_string(call, address, buf, sizeof buf);
+	if (n < 0)
+		return (int)n;
+	*out = pf__strdup(buf);
+	return *out ? 0 : -ENOMEM;
+}
+
+/* Where the caller's path leads, with symbolic links resolved; the file must exist. */
+static int real_target(const struct pf__call *call, uint64_t address, char *real)
+{
+	char path[PATH_MAX], full[PATH_MAX];
+	ssize_t n = pf__call_read_string(call, address, path, sizeof path);
+	int err = n < 0 ? (int)n : n == 0 ? -ENOENT : 0;
+
+	if (!err)
+		err = pf__call_absolute_path(call, AT_FDCWD, path, full, sizeof full);
+	if (!err && !realpath(full, real))
+		err = -errno;
+	return err;
+}
+
+static int read_mount(struct pf__mount *m, const struct pf__call *call, char **data)
+{
+	char real[PATH_MAX];
+	int err = real_target(call, call->args[1], real);
+
+	if (!err)
+		err = dup_string(call, call->args[0], &m->source);
+	if (!err)
+		err = dup_string(call, call->args[4], data);
+	if (err)
+		return err;
+	m->tid = call->tid;
+	m->mountpoint = pf__strdup(real);
+	m->options = pf__mount_options_text(*data, m->source, m->fstype, call->args[3]);
+	return m->mountpoint && m->options ? 0 : -ENOMEM;
+}
+
+static void keep_mount_waiting(struct pf__devices *d, const struct pf__call *call)
+{
+	pthread_mutex_lock(&d->lock);
+	d->waiting_mount = *call;
+	d->mount_waits = true;
+	pthread_mutex_unlock(&d->lock);
+}
+
+static bool take_waiting_mount(struct pf__devices *d, struct pf__call *call)
+{
+	bool waits;
+
+	pthread_mutex_lock(&d->lock);
+	waits = d->mount_waits;
+	d->mount_waits = false;
+	*call = d->waiting_mount;
+	pthread_mutex_unlock(&d->lock);
+	return waits;
+}
+
+/* Offer the mount to the owner; 0: it took it. */
+static int mount_device(struct pf__devices *d, const struct pf__call *call, struct device *dev,
+			struct pf__mount *m)
+{
+	struct pf__call mine;
+	int err;
+
+	if (!dev || dev->attached)
+		return -EINVAL;
+	m->fd = dev->fd;
+	m->max_message = dev->max_message;
+	m->peer_sndbuf = dev->peer_sndbuf;
+	m->peer_ino = dev->ino;
+	m->sync_init = dev->sync_init;
+	if (m->sync_init) /* before the owner hears of it, who may answer at once */
+		keep_mount_waiting(d, call);
+	err = d->ops->mount(d->ctx, m);
+	if (err) {
+		m->fd = -1; /* still the device's */
+		if (m->sync_init)
+			take_waiting_mount(d, &mine);
+		return err;
+	}
+	dev->attached = true;
+	dev->fd = -1;
+	return 0;
+}
+
+static int do_mount(struct pf__devices *d, struct pf__call *call, struct pf__mount *m)
+{
+	PF_AUTO_FREE char *data = NULL;
+	int err = read_mount(m, call, &data);
+	int fd = err ? err : pf__mount_data_fd(data);
+
+	return fd < 0 ? fd : mount_device(d, call, find_device(d, call, fd), m);
+}
+
+/* Known to us only when it is already mounted: remounts and the like. */
+static enum pf__call_end change_mount(struct pf__devices *d, struct pf__call *call)
+{
+	char real[PATH_MAX];
+
+	if (real_target(call, call->args[1], real) || !d->ops->mounted(d->ctx, real, false))
+		return PF_CALL_PASS;
+	call->value = call->args[3] & MS_REMOUNT ? 0 : -EPERM;
+	return PF_CALL_RETURN;
+}
+
+static enum pf__call_end on_mount(void *ctx, struct pf__call *call)
+{
+	const unsigned long change =
+	    MS_REMOUNT | MS_BIND | MS_MOVE | MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
+	struct pf__devices *d = ctx;
+	struct pf__mount m = {.fd = -1};
+
+	if (call->args[3] & change)
+		return change_mount(d, call);
+	if (dup_string(call, call->args[2], &m.fstype) || !pf__is_fuse_type(m.fstype)) {
+		pf__mount_clear(&m);
+		return PF_CALL_PASS;
+	}
+	call->value = do_mount(d, call, &m);
+	if (call->value) {
+		pf__mount_clear(&m);
+		return PF_CALL_RETURN;
+	}
+	return m.sync_init ? PF_CALL_TAKEN : PF_CALL_RETURN;
+}
+
+void pf__device_answer_mount(struct pf__devices *d, int err)
+{
+	struct pf__call call;
+
+	if (take_waiting_mount(d, &call))
+		pf__call_return(&call, err);
+}
+
+static enum pf__call_end on_umount(void *ctx, struct pf__call *call)
+{
+	struct pf__devices *d = ctx;
+	char real[PATH_MAX];
+
+	if (real_target(call, call->args[0], real) || !d->ops->mounted(d->ctx, real, true))
+		return PF_CALL_PASS;
+	call->value = 0;
+	return PF_CALL_RETURN;
+}
+
+/* ---- ioctls ---------------------------------------------------------------------------------- */
+
+static int clone_device(struct pf__devices *d, struct pf__call *call, struct device *dev)
+{
+	const struct device *old;
+	uint32_t old_fd;
+	int copy, err;
+
+	err = pf__call_read(call, call->args[2], &old_fd, sizeof old_fd);
+	if (err)
+		return err;
+	old = find_device(d, call, (int)old_fd);
+	if (!old || !old->attached || dev->attached)
+		return -EINVAL;
+	copy = pf__call_get_fd(call, (int)old_fd);
+	if (copy < 0)
+		return copy;
+	err = pf__call_replace_fd(call, copy, (int)call->args[0], true);
+	close(copy);
+	if (!err)
+		device_free(dev); /* its socket has no other end any more */
+	return err;
+}
+
+static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
+{
+	struct pf__devices *d = ctx;
+	struct device *dev = find_device(d, call, (int)call->args[0]);
+
+	if (!dev)
+		return PF_CALL_PASS;
+	switch ((uint32_t)call->args[1]) {
+	case DEV_CLONE:
+		call->value = clone_device(d, call, dev);
+		break;
+	case DEV_SYNC_INIT:
+		call->value = dev->attached ? -EINVAL : 0;
+		dev->sync_init = !dev->attached;
+		break;
+	default: /* BACKING_OPEN, BACKING_CLOSE: passthrough is not negotiated */
+		call->value = -EPERM;
+	}
+	return PF_CALL_RETURN;
+}
+
+/* ---- the role -------------------------------------------------------------------------------- */
+
+#define RDWR_NO_CREATE(n)                                                                          \
+	{                                                                                          \
+		(n), O_ACCMODE | O_CREAT, O_RDWR                                                   \
+	}
+#define EXACTLY(n, v)                                                                              \
+	{                                                                                          \
+		(n), 0xffffffff, (v)                                                               \
+	}
+/*
+ * The poll hack is opened with plain O_RDONLY, as many things are. To trap it and nothing of other
+ * programs', ask where the path lies: Go's heap has a place of its own (0xc000000000 on x86-64,
+ * 0x4000000000 on arm64, up to 256 GiB). Go's own os.Open() says O_CLOEXEC and is not trapped.
+ */
+#if defined(__aarch64__)
+#define IN_GO_HEAP(n)                                                                              \
+	{                                                                                          \
+		(n), ~0x3fffffffffull, 0x4000000000ull                                             \
+	}
+#else
+#define IN_GO_HEAP(n)                                                                              \
+	{                                                                                          \
+		(n), ~0x3fffffffffull, 0xc000000000ull                                             \
+	}
+#endif
+
+static const struct pf__trap traps[] = {
+    {SCMP_SYS(openat), on_openat, 0, 1, {RDWR_NO_CREATE(2)}},
+    {SCMP_SYS(openat), on_openat, 0, 2, {EXACTLY(2, O_RDONLY), IN_GO_HEAP(1)}},
+    {SCMP_SYS(open), on_open, 0, 1, {RDWR_NO_CREATE(1)}},
+    {SCMP_SYS(open), on_open, 0, 2, {EXACTLY(1, O_RDONLY), IN_GO_HEAP(0)}},
+    {SCMP_SYS(openat2), on_openat2},
+    {SCMP_SYS(mount), on_mount},
+    {SCMP_SYS(umount2), on_umount},
+    {SCMP_SYS(umount), on_umount},
+    {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_CLONE)}},
+    {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_BACKING_OPEN)}},
+    {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_BACKING_CLOSE)}},
+    {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_SYNC_INIT)}},
+    /* The newer mount calls are not there: everybody falls back to mount(2). */
+    {SCMP_SYS(fsopen), NULL, ENOSYS},
+    {SCMP_SYS(fsconfig), NULL, ENOSYS},
+    {SCMP_SYS(fsmount), NULL, ENOSYS},
+    {SCMP_SYS(move_mount), NULL, ENOSYS},
+};
+
+int pf__devices_new(struct pf__devices **out, struct pf__supervisor *s,
+		    const struct pf__device_ops *ops, void *ctx)
+{
+	struct pf__devices *d = pf__calloc(1, sizeof *d);
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	d->ops = ops;
+	d->ctx = ctx;
+	pf__list_init(&d->devices);
+	pthread_mutex_init(&d->lock, NULL);
+	err = pf__supervisor_add_role(s, traps, sizeof traps / sizeof traps[0], d);
+	if (err) {
+		pf__devices_free(d);
+		return err;
+	}
+	*out = d;
+	return 0;
+}
+
+void pf__devices_free(struct pf__devices *d)
+{
+	struct pf__list *pos, *tmp;
+
+	if (!d)
+		return;
+	pf__list_for_each_safe (pos, tmp, &d->devices)
+		device_free(pf__list_entry(pos, struct device, link));
+	pthread_mutex_destroy(&d->lock);
+	pf__free(d);
+}
