@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/alloc.h"
+#include "base/arith.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -61,7 +62,11 @@ void *pf__malloc(size_t size)
 
 void *pf__calloc(size_t n, size_t size)
 {
-	return must_fail() ? fail() : counted(calloc(n ? n : 1, size ? size : 1));
+	size_t total;
+
+	if (pf__mul_overflow(n, size, &total) || must_fail())
+		return fail();
+	return counted(calloc(1, total ? total : 1));
 }
 
 void *pf__realloc(void *p, size_t size)
