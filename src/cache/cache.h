@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the client remembers of a server: inodes with their lookup counts, names (positive and
- * negative), attributes, symlink targets, each with its validity. Knows nothing of data or requests;
- * it reaches up through struct pf__cache_ops alone.
+ * negative), attributes, symlink targets, each with its validity. Knows nothing of data or
+ * requests; it reaches up through struct pf__cache_ops alone.
  *
- * Readers of names and attributes take no lock: they run in an RCU read section, or hold a reference
- * to the inode. Writers take the cache's locks (PF_RANK_NAMES, then PF_RANK_INODE).
+ * Readers of names and attributes take no lock: they run in an RCU read section, or hold a
+ * reference to the inode. Writers take the cache's locks (PF_RANK_NAMES, then PF_RANK_INODE).
  *
  * Life of an inode: made by the first reply that names it, found by nodeid, held by references (the
  * names that lead to it, its children's names, open files, calls in progress). When the last
- * reference goes it leaves the table and its lookup count is given back by ops->forget (never for the
- * root).
+ * reference goes it leaves the table and its lookup count is given back by ops->forget (never for
+ * the root).
  */
 #ifndef PF_CACHE_CACHE_H
 #define PF_CACHE_CACHE_H
@@ -46,11 +46,12 @@ void pf__cache_shrink(struct pf__cache *cache);
 /* From the connection's tick: let expired unused names and what is over the limit go. */
 void pf__cache_tick(struct pf__cache *cache, uint64_t now);
 
-struct pf__inode *pf__cache_root(struct pf__cache *cache); /* no reference taken; lives with cache */
+struct pf__inode *pf__cache_root(
+    struct pf__cache *cache); /* no reference taken; lives with cache */
 
 /* ---- references */
-struct pf__inode *pf__inode_get(struct pf__inode *inode);	 /* caller holds one already */
-bool pf__inode_tryget(struct pf__inode *inode);			 /* in an RCU section; false: it dies */
+struct pf__inode *pf__inode_get(struct pf__inode *inode); /* caller holds one already */
+bool pf__inode_tryget(struct pf__inode *inode);           /* in an RCU section; false: it dies */
 void pf__inode_put(struct pf__cache *cache, struct pf__inode *inode); /* NULL is fine */
 /* By nodeid, for notifications and handles. Referenced, or NULL. */
 struct pf__inode *pf__inode_find(struct pf__cache *cache, uint64_t nodeid);
@@ -59,10 +60,13 @@ struct pf__inode *pf__inode_find(struct pf__cache *cache, uint64_t nodeid);
 /* Before sending: the versions that its reply will be judged by. */
 struct pf__sample {
 	uint64_t attr_version; /* 0: always apply (create types) */
-	uint64_t evict_version; /* new inodes: attributes stay invalid if a live inode went meanwhile */
+	uint64_t
+	    evict_version; /* new inodes: attributes stay invalid if a live inode went meanwhile */
 	uint32_t epoch;
 };
 struct pf__sample pf__cache_sample(struct pf__cache *cache);
+/* The same for create types: their replies' attributes always apply. */
+struct pf__sample pf__cache_sample_create(struct pf__cache *cache);
 
 /* ---- names */
 enum pf__name_state {
@@ -80,14 +84,15 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 				  size_t len, struct pf__inode **inode);
 
 /*
- * Take in an entry reply (LOOKUP, create types, LINK, READDIRPLUS): count the lookup, find or make the
- * inode (other generation or type under the same nodeid: the old one turns bad), apply attributes
- * by sample, put the name in place of what stood there. e->nodeid 0 makes a negative name with
- * e's validity. expected: the inode that the name led to when a LOOKUP was a revalidation, else NULL;
- * the answer naming another one is handled as the protocol says (the old name goes).
- * *inode (may be NULL): referenced. 0; -EIO the name cannot lead there (a name for the root or for
- * its own directory; a directory below itself); -ENOMEM. On error the lookup has been given back
- * where the protocol says so.
+ * Take in an entry reply (LOOKUP, create types, LINK, READDIRPLUS): count the lookup, find or make
+ * the inode (other generation or type under the same nodeid: the old one turns bad), apply
+ * attributes by sample, put the name in place of what stood there. e->nodeid 0 makes a negative
+ * name with e's validity. expected: the inode that the name led to when a LOOKUP was a
+ * revalidation, else NULL; the answer naming another one is handled as the protocol says (the old
+ * name goes). *inode (may be NULL): referenced. 0; -EIO the name cannot lead there (a name for the
+ * root or for its own directory; a directory below itself); -ENOMEM. On error the lookup has been
+ * given back where the protocol says so. -ESTALE with expected: the answer was another inode,
+ * another kind of inode or none; the name is dropped, the caller sends a fresh LOOKUP.
  */
 int pf__name_enter(struct pf__cache *cache, struct pf__inode *dir, const char *name, size_t len,
 		   const struct fuse_entry_out *e, const struct pf__sample *sample,
@@ -107,9 +112,12 @@ void pf__name_removed(struct pf__cache *cache, struct pf__inode *dir, const char
 void pf__name_moved(struct pf__cache *cache, struct pf__inode *fromdir, const char *from,
 		    size_t fromlen, struct pf__inode *todir, const char *to, size_t tolen,
 		    bool exchange);
-/* The inode's directory, for ".." : a directory's parent as last known, referenced; NULL unknown. */
+/* The inode's directory, for ".." : a directory's parent as last known, referenced; NULL unknown.
+ */
 struct pf__inode *pf__inode_parent(struct pf__cache *cache, struct pf__inode *dir);
 void pf__inode_set_parent(struct pf__cache *cache, struct pf__inode *dir, struct pf__inode *parent);
+/* In an RCU section: the parent, not referenced. */
+struct pf__inode *pf__inode_parent_rcu(const struct pf__inode *dir);
 /* True when dir is below (or is) ancestor, by known parents. For rename into itself. */
 bool pf__inode_is_below(struct pf__cache *cache, struct pf__inode *dir, struct pf__inode *ancestor);
 
@@ -123,12 +131,16 @@ void pf__cache_inc_epoch(struct pf__cache *cache);
 void pf__cache_prune(struct pf__cache *cache, uint64_t nodeid);
 
 /* ---- READDIRPLUS's heuristic */
-void pf__dir_advise(struct pf__inode *dir);	   /* a name in it was looked up */
+void pf__dir_advise(struct pf__inode *dir);      /* a name in it was looked up */
 bool pf__dir_take_advice(struct pf__inode *dir); /* and consume it */
+/* The inode was entered by READDIRPLUS: the first use of its name advises its directory. */
+void pf__inode_from_readdirplus(struct pf__inode *inode);
 
 struct pf__cache_stats {
 	uint64_t names, negative_names, inodes, hits, misses, expired, evicted, bytes;
 };
 void pf__cache_stats(struct pf__cache *cache, struct pf__cache_stats *out);
+/* For tests: NULL, or what is wrong with the invariants. Walks over everything. */
+const char *pf__cache_check(struct pf__cache *cache);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One file, directory or link of the server: identity, attributes with their validity, and what else
- * hangs on it. See cache.h for its life.
+ * One file, directory or link of the server: identity, attributes with their validity, and what
+ * else hangs on it. See cache.h for its life.
  */
 #ifndef PF_CACHE_INODE_H
 #define PF_CACHE_INODE_H
@@ -22,10 +22,9 @@
 #define PF_ATTR_MODIFIED (PF_ATTR_SIZE | PF_ATTR_MTIME | PF_ATTR_CTIME | PF_ATTR_BLOCKS)
 
 /* Flags of an inode; set and read with atomics. */
-#define PF_INODE_BAD	       (1u << 0) /* every operation fails with EIO */
-#define PF_INODE_SIZE_UNSTABLE (1u << 1) /* a call changes the size: replies' attributes are ignored */
-#define PF_INODE_ADVISE_PLUS   (1u << 2)
-#define PF_INODE_PLUS_ENTRY    (1u << 3) /* made by READDIRPLUS, name not yet used */
+#define PF_INODE_BAD         (1u << 0) /* every operation fails with EIO */
+#define PF_INODE_ADVISE_PLUS (1u << 2)
+#define PF_INODE_PLUS_ENTRY  (1u << 3) /* made by READDIRPLUS, name not yet used */
 
 /* The identity is constant and may be read by whoever holds a reference or is in an RCU section. */
 uint64_t pf__inode_nodeid(const struct pf__inode *inode);
@@ -43,37 +42,55 @@ struct pf__attr {
 };
 /* A consistent copy, without locks; true when none of the fields in need is expired or invalid at
  * now. need 0: any field will do, the copy is for what is there. */
-bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now, struct pf__attr *out);
+bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
+		    struct pf__attr *out);
 
 /* Take in attributes from a reply; valid_until 0: not cached. They are ignored when a newer local
  * change stands against the sample, or the size is unstable. -EIO and bad inode when the type
  * changed. */
-int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode, const struct fuse_attr *attr,
-		       uint64_t valid_until, const struct pf__sample *sample);
+int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode,
+		       const struct fuse_attr *attr, uint64_t valid_until,
+		       const struct pf__sample *sample);
+/* The same for the reply of a SETATTR that changed something: the values count in any case, but are
+ * not cached where a newer change stands against the sample. */
+int pf__inode_set_attr_changed(struct pf__cache *cache, struct pf__inode *inode,
+			       const struct fuse_attr *attr, uint64_t valid_until,
+			       const struct pf__sample *sample);
 /* Mark fields as not to be trusted. */
 void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields);
 /* A local change, newer than any reply that is under way: version goes up, size becomes
  * max(size, end) or, with exact, end; the fields given turn invalid. */
-void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end, bool exact,
-			   uint32_t invalid);
-/* Around a call that changes the size; counts nest. The end bumps the version. */
+void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   bool exact, uint32_t invalid);
+/* A local change that leaves the size: version goes up, the fields given turn invalid. */
+void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid);
+/* Around a call that changes the size; counts nest. The end bumps the version. In between replies'
+ * attributes are ignored. */
 void pf__inode_size_begin(struct pf__cache *cache, struct pf__inode *inode);
 void pf__inode_size_end(struct pf__cache *cache, struct pf__inode *inode);
+/* Wait until no such call is under way. 0, -EINTR, -ETIMEDOUT at deadline. */
+int pf__inode_size_wait(struct pf__inode *inode, uint64_t deadline);
 
-/* A cached symlink target (CACHE_SYMLINKS). In an RCU section: the target, NUL-terminated, or NULL. */
+/* A cached symlink target (CACHE_SYMLINKS). In an RCU section: the target, NUL-terminated, or NULL.
+ */
 const char *pf__inode_symlink_rcu(const struct pf__inode *inode);
 int pf__inode_set_symlink(struct pf__cache *cache, struct pf__inode *inode, const char *target,
 			  size_t len);
 
-/* A cached ACL (which: 0 access, 1 default): its xattr value copied to buf. >= 0 the length (0: there
- * is none), -ENODATA unknown: ask the server. */
+void pf__inode_drop_symlink(struct pf__cache *cache, struct pf__inode *inode);
+
+/* A cached ACL (which: 0 access, 1 default): its xattr value copied to buf. >= 0 the length (0:
+ * there is none), -ENODATA unknown: ask the server. */
 ssize_t pf__inode_acl(struct pf__inode *inode, int which, void *buf, size_t size);
-int pf__inode_set_acl(struct pf__cache *cache, struct pf__inode *inode, int which, const void *value,
-		      size_t size);
+int pf__inode_set_acl(struct pf__cache *cache, struct pf__inode *inode, int which,
+		      const void *value, size_t size);
 void pf__inode_drop_acls(struct pf__cache *cache, struct pf__inode *inode);
 
 /* The I/O layer's own state of an inode: made once, freed with the inode by the function given. */
 void *pf__inode_io(const struct pf__inode *inode);
-void *pf__inode_set_io(struct pf__inode *inode, void *io, void (*io_free)(void *)); /* the winner's */
+void *pf__inode_set_io(struct pf__inode *inode, void *io,
+		       void (*io_free)(void *)); /* the winner's */
+/* A word for the vfs' gate of a directory, 0 at first. NULL: no memory. */
+_Atomic uint32_t *pf__inode_gate(struct pf__inode *inode);
 
 #endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attributes: read without locks under a sequence count, word by word; written under the inode's
+ * stripe. A reply is judged by the version that was current when its request was sent.
+ */
+#include "base/arith.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "cache/internal.h"
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+
+_Static_assert(sizeof(struct pf__attr) == PF_ATTR_WORDS * 8, "attributes fill their words");
+
+/* All loads acquire, all stores release: their order, which the count relies on, needs no fence. */
+static bool try_load(const struct pf__inode *inode, struct pf__attr *out)
+{
+	uint64_t words[PF_ATTR_WORDS];
+	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
+
+	if (seq & 1)
+		return false;
+	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
+		words[i] = __atomic_load_n(&inode->attr[i], __ATOMIC_ACQUIRE);
+	memcpy(out, words, sizeof words);
+	return __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq;
+}
+
+static void load(const struct pf__inode *inode, struct pf__attr *out)
+{
+	for (unsigned tries = 0; !try_load(inode, out); tries++)
+		if (tries > 32)
+			sched_yield();
+}
+
+/* Under the stripe. */
+static void store(struct pf__inode *inode, const struct pf__attr *a)
+{
+	uint64_t words[PF_ATTR_WORDS];
+
+	memcpy(words, a, sizeof words);
+	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
+		__atomic_store_n(&inode->attr[i], words[i], __ATOMIC_RELEASE);
+	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELEASE);
+}
+
+bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
+		    struct pf__attr *out)
+{
+	load(inode, out);
+	return !need || (out->valid_until >= now && !(out->invalid & need));
+}
+
+void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
+		   uint64_t valid_until, uint32_t invalid)
+{
+	struct pf__attr a;
+
+	memset(&a, 0, sizeof a);
+	a.attr = *attr;
+	a.valid_until = valid_until;
+	a.version = pf__next_version(c);
+	a.invalid = invalid;
+	store(inode, &a); /* nobody else knows the inode yet */
+}
+
+/* force: values count though a newer change stands against them, but are not to be trusted long. */
+static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
+		     uint64_t valid_until, const struct pf__sample *sample, bool force)
+{
+	struct pf__mutex *m = pf__inode_stripe(c, inode);
+	struct pf__attr a;
+	bool newer;
+
+	if ((attr->mode & S_IFMT) != pf__inode_type(inode)) {
+		pf__inode_mark_bad(c, inode);
+		return -EIO;
+	}
+	pf__mutex_lock(m);
+	load(inode, &a);
+	newer = sample && sample->attr_version && a.version > sample->attr_version;
+	if (force || (!newer && !(pf__inode_flags(inode) & PF_INODE_SIZE_MASK))) {
+		a.attr = *attr;
+		a.valid_until = newer ? 0 : valid_until;
+		a.version = pf__next_version(c);
+		a.invalid = 0;
+		store(inode, &a);
+	}
+	pf__mutex_unlock(m);
+	return 0;
+}
+
+int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode,
+		       const struct fuse_attr *attr, uint64_t valid_until,
+		       const struct pf__sample *sample)
+{
+	return take_attr(cache, inode, attr, valid_until, sample, false);
+}
+
+int pf__inode_set_attr_changed(struct pf__cache *cache, struct pf__inode *inode,
+			       const struct fuse_attr *attr, uint64_t valid_until,
+			       const struct pf__sample *sample)
+{
+	return take_attr(cache, inode, attr, valid_until, sample, true);
+}
+
+void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	struct pf__attr a;
+
+	/* Usually nothing is left to do: a file is written again and again. */
+	load(inode, &a);
+	if ((a.invalid & fields) == fields)
+		return;
+	pf__mutex_lock(m);
+	load(inode, &a);
+	a.invalid |= fields;
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   bool exact, uint32_t invalid)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	a.version = pf__next_version(cache);
+	a.attr.size = exact ? end : pf__max_u64(a.attr.size, end);
+	a.invalid |= invalid;
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid)
+{
+	pf__inode_local_write(cache, inode, 0, false, invalid);
+}
+
+void pf__attr_unlinked(struct pf__cache *c, struct pf__inode *inode, bool all)
+{
+	struct pf__mutex *m = pf__inode_stripe(c, inode);
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	a.version = pf__next_version(c);
+	if (all)
+		a.attr.nlink = 0;
+	else if (a.attr.nlink)
+		a.attr.nlink--;
+	a.invalid |= PF_ATTR_CTIME;
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+void pf__inode_size_begin(struct pf__cache *cache, struct pf__inode *inode)
+{
+	__atomic_fetch_add(&inode->flags, PF_INODE_SIZE_ONE, __ATOMIC_ACQ_REL);
+}
+
+void pf__inode_size_end(struct pf__cache *cache, struct pf__inode *inode)
+{
+	uint32_t flags;
+
+	pf__inode_bump(cache, inode, 0);
+	flags = __atomic_sub_fetch(&inode->flags, PF_INODE_SIZE_ONE, __ATOMIC_ACQ_REL);
+	if ((flags & PF_INODE_SIZE_MASK) || !(flags & PF_INODE_SIZE_WAIT))
+		return;
+	__atomic_fetch_and(&inode->flags, ~PF_INODE_SIZE_WAIT, __ATOMIC_ACQ_REL);
+	pf__futex_wake((_Atomic uint32_t *)&inode->flags, INT_MAX);
+}
+
+int pf__inode_size_wait(struct pf__inode *inode, uint64_t deadline)
+{
+	for (;;) {
+		uint32_t flags = pf__inode_flags(inode);
+		int err;
+
+		if (!(flags & PF_INODE_SIZE_MASK))
+			return 0;
+		if (!(flags & PF_INODE_SIZE_WAIT)) {
+			__atomic_fetch_or(&inode->flags, PF_INODE_SIZE_WAIT, __ATOMIC_ACQ_REL);
+			continue;
+		}
+		err = pf__futex_wait((_Atomic uint32_t *)&inode->flags, flags, deadline);
+		if (err && err != -EAGAIN)
+			return err;
+	}
+}
