@@ -20,13 +20,12 @@ struct pf__open_file {
 	bool is_dir, is_path;	    /* O_PATH: no handle at the server */
 	bool no_release;	    /* OPEN answered ENOSYS: fh 0, nothing to release */
 	_Atomic bool flocked;	    /* flock was used: RELEASE carries FLOCK_UNLOCK */
-	_Atomic bool polled;	    /* registered for NOTIFY_POLL */
+	_Atomic bool ofd_locked;    /* OFD locks were set: the last close takes them back */
 	uint64_t kh;		    /* poll handle */
 	_Atomic int refs;	    /* descriptors and calls in progress */
-	struct pf__mutex pos_lock;  /* PF_RANK_FILE. Short sections only: never across a request */
-	off_t pos;		    /* pos_lock */
-	_Atomic uint32_t pos_busy;  /* a read or write at the position is under way; others wait here */
-	struct pf__dirstream *dir;  /* made by the first readdir */
+	_Atomic uint32_t pos_busy;  /* 1, 2: a call at the position is under way, others sleep here */
+	off_t pos;		    /* whoever holds pos_busy; directories: unused */
+	struct pf__dirstream *dir;  /* the same; made by the first readdir */
 	struct pf__list link;	    /* super->files, super->lock */
 };
 

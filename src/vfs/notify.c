@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the server says unasked, and what else the connection tells: handed to caches and waiters.
+ */
+#include "base/arith.h"
+#include "vfs/internal.h"
+#include <errno.h>
+
+/* No file data is cached: what STORE carries is only a hint at the size. */
+static int store(struct pf__super *s, const struct pf__notify *n)
+{
+	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
+	struct pf__attr attr;
+	int r = 0;
+
+	if (!inode)
+		return -ENOENT;
+	if (!S_ISREG(pf__inode_type(inode)) || n->off < 0) {
+		r = -EINVAL;
+	} else if (n->len > 0) {
+		uint64_t end = pf__min_u64((uint64_t)n->off + (uint64_t)n->len, INT64_MAX);
+
+		pf__inode_attr(inode, 0, 0, &attr);
+		if (end > attr.attr.size)
+			pf__inode_local_write(s->cache, inode, end, false, 0);
+	}
+	pf__inode_put(s->cache, inode);
+	return r;
+}
+
+static int retrieve(struct pf__super *s, const struct pf__notify *n)
+{
+	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
+	bool regular;
+
+	if (!inode)
+		return -ENOENT;
+	regular = S_ISREG(pf__inode_type(inode));
+	pf__inode_put(s->cache, inode);
+	if (!regular || n->off < 0)
+		return -EINVAL;
+	return pf__conn_notify_reply(s->conn, n, NULL, 0);
+}
+
+static void prune(struct pf__super *s, const struct pf__notify *n)
+{
+	uint64_t nodeid;
+
+	for (uint32_t i = 0; i < n->count; i++) {
+		__builtin_memcpy(&nodeid, (const char *)n->data + i * sizeof nodeid, sizeof nodeid);
+		pf__cache_prune(s->cache, nodeid);
+	}
+}
+
+static int notify(void *ctx, const struct pf__notify *n)
+{
+	struct pf__super *s = ctx;
+
+	switch (n->code) {
+	case FUSE_NOTIFY_POLL:
+		pf__polls_wake(s->polls, n->kh);
+		return 0;
+	case FUSE_NOTIFY_INVAL_INODE:
+		return pf__cache_inval_inode(s->cache, n->nodeid);
+	case FUSE_NOTIFY_INVAL_ENTRY:
+		return pf__cache_inval_entry(s->cache, n->nodeid, n->name, n->namelen,
+					     n->flags & FUSE_EXPIRE_ONLY);
+	case FUSE_NOTIFY_DELETE:
+		return pf__cache_delete(s->cache, n->nodeid, n->child, n->name, n->namelen);
+	case FUSE_NOTIFY_STORE:
+		return store(s, n);
+	case FUSE_NOTIFY_RETRIEVE:
+		return retrieve(s, n);
+	case FUSE_NOTIFY_INC_EPOCH:
+		pf__cache_inc_epoch(s->cache);
+		return 0;
+	case FUSE_NOTIFY_PRUNE:
+		prune(s, n);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static void dead(void *ctx)
+{
+	struct pf__super *s = ctx;
+
+	pf__locks_wake_all(s->locks);
+	pf__polls_wake_all(s->polls);
+}
+
+static void tick(void *ctx, uint64_t now)
+{
+	struct pf__super *s = ctx;
+
+	pf__cache_tick(s->cache, now);
+}
+
+const struct pf__conn_ops pf__super_conn_ops = {.notify = notify, .dead = dead, .tick = tick};
