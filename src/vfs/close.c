@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of open files: FLUSH with each descriptor that is closed, RELEASE once, with the last
+ * reference, in the background: nobody waits for its answer.
+ */
+#include "base/errmsg.h"
+#include "vfs/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+
+/* A RELEASE under way, and the inode that must not be forgotten before it. */
+struct release {
+	struct pf__req req;
+	struct fuse_release_in in;
+	struct pf__super *super;
+	struct pf__inode *inode;
+};
+
+static void release_fill(struct release *r, struct pf__open_file *of)
+{
+	bool flocked = atomic_load(&of->flocked);
+
+	r->req = (struct pf__req){.opcode = of->is_dir ? FUSE_RELEASEDIR : FUSE_RELEASE,
+				  .nodeid = pf__inode_nodeid(of->inode),
+				  .marks = PF_REQ_FORCE | PF_REQ_NOCREDS | PF_REQ_NOINTR};
+	r->in = (struct fuse_release_in){.fh = of->io.fh,
+					 .flags = pf__wire_flags(atomic_load(&of->flags))};
+	if (flocked) {
+		r->in.release_flags = FUSE_RELEASE_FLOCK_UNLOCK;
+		r->in.lock_owner = pf__lock_owner_id(of->super, (uintptr_t)of);
+	}
+	pf__req_in(&r->req, &r->in, sizeof r->in);
+}
+
+static void release_done(struct pf__req *req)
+{
+	struct release *r = req->done_ctx;
+
+	pf__inode_put(r->super->cache, r->inode);
+	pf__free(r);
+}
+
+static bool owes_release(const struct pf__open_file *of)
+{
+	return !of->is_path && !of->no_release;
+}
+
+void pf__release_sync(struct pf__open_file *of)
+{
+	struct release r;
+
+	if (!owes_release(of))
+		return;
+	release_fill(&r, of);
+	pf__request(of->super->conn, &r.req);
+}
+
+/* Takes over the open file's reference to its inode. */
+static void release_background(struct pf__open_file *of)
+{
+	struct release *r = pf__malloc(sizeof *r);
+
+	if (!r) { /* then it costs a wait */
+		pf__release_sync(of);
+		pf__inode_put(of->super->cache, of->inode);
+		return;
+	}
+	release_fill(r, of);
+	r->super = of->super;
+	r->inode = of->inode;
+	r->req.done = release_done;
+	r->req.done_ctx = r;
+	pf__request_background(of->super->conn, &r->req);
+}
+
+int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, struct pf__inode *inode,
+		      int flags)
+{
+	struct pf__super *s = view->super;
+	struct pf__open_file *of = pf__calloc(1, sizeof *of);
+
+	*out = NULL;
+	if (!of)
+		return -ENOMEM;
+	if (pf__view_copy(&of->view, view)) {
+		pf__free(of);
+		return -ENOMEM;
+	}
+	pf__super_get(s);
+	of->super = s;
+	of->inode = inode;
+	of->io = (struct pf__io_file){.conn = s->conn,
+				      .cache = s->cache,
+				      .inode = inode,
+				      .stats = &s->stats,
+				      .max_read = s->max_read,
+				      .max_write = s->max_write};
+	of->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+	of->is_dir = S_ISDIR(pf__inode_type(inode));
+	of->is_path = flags & O_PATH;
+	of->refs = 1;
+	of->kh = atomic_fetch_add(&s->next_kh, 1);
+	pf__list_init(&of->link);
+	*out = of;
+	return 0;
+}
+
+/* Memory only: what it had of the server is given back already. */
+static void open_file_destroy(struct pf__open_file *of)
+{
+	pf__dirstream_free(of->dir);
+	pf__view_drop(&of->view);
+	pf__super_put(of->super);
+	pf__free(of);
+}
+
+void pf__open_file_free(struct pf__open_file *of)
+{
+	pf__inode_put(of->super->cache, of->inode);
+	open_file_destroy(of);
+}
+
+int pf__open_file_publish(struct pf__open_file *of, struct pf_file **out)
+{
+	struct pf_file *file = pf__malloc(sizeof *file);
+
+	if (!file)
+		return -ENOMEM;
+	file->of = of;
+	pf__mutex_lock(&of->super->lock);
+	pf__list_add_tail(&of->super->files, &of->link);
+	pf__mutex_unlock(&of->super->lock);
+	*out = file;
+	return 0;
+}
+
+/* Locks first: RELEASE may end the server's state of the handle. */
+static void open_file_release(struct pf__open_file *of)
+{
+	pf__locks_released(of);
+	pf__io_close(&of->io);
+	if (owes_release(of))
+		release_background(of);
+	else
+		pf__inode_put(of->super->cache, of->inode);
+	of->inode = NULL;
+}
+
+/* True for the one who may release it: pf_stop() may have been first. */
+static bool unlink_file(struct pf__open_file *of)
+{
+	bool mine;
+
+	pf__mutex_lock(&of->super->lock);
+	mine = !pf__list_empty(&of->link);
+	pf__list_del(&of->link);
+	pf__mutex_unlock(&of->super->lock);
+	return mine;
+}
+
+void pf__open_file_put(struct pf__open_file *of)
+{
+	if (atomic_fetch_sub(&of->refs, 1) != 1)
+		return;
+	if (unlink_file(of))
+		open_file_release(of);
+	open_file_destroy(of);
+}
+
+void pf__files_release_all(struct pf__super *s)
+{
+	struct pf__list *link;
+
+	do {
+		pf__mutex_lock(&s->lock);
+		link = pf__list_pop(&s->files);
+		if (!link)
+			atomic_store(&s->stopped, true);
+		pf__mutex_unlock(&s->lock);
+		if (link)
+			open_file_release(pf__list_entry(link, struct pf__open_file, link));
+	} while (link);
+}
+
+static int flush(struct pf__open_file *of)
+{
+	struct pf__super *s = of->super;
+	struct fuse_flush_in in = {.fh = of->io.fh};
+	struct pf__caller c;
+	struct pf__req r;
+	uint64_t owner;
+
+	if (of->is_dir || of->is_path)
+		return 0;
+	pf__caller_of(&of->view, &c);
+	owner = pf__caller_lock_owner(&c);
+	pf__locks_closed(of, owner);
+	if (pf__inode_is_bad(of->inode))
+		return -EIO;
+	if ((of->io.open_flags & FOPEN_NOFLUSH) || pf__conn_nosys(s->conn, FUSE_FLUSH))
+		return 0;
+	in.lock_owner = owner;
+	pf__req_init(&r, &c, FUSE_FLUSH, pf__inode_nodeid(of->inode));
+	r.marks = PF_REQ_FORCE;
+	pf__req_in(&r, &in, sizeof in);
+	pf__request(s->conn, &r);
+	return r.error == -ENOSYS ? 0 : r.error;
+}
+
+int pf_close(struct pf_file *file)
+{
+	struct pf__open_file *of;
+	int r = 0;
+
+	if (!file)
+		return pf__fail_op(-EBADF, "close", NULL);
+	of = file->of;
+	if (!atomic_load(&of->super->stopped))
+		r = flush(of);
+	pf__free(file);
+	pf__open_file_put(of);
+	return r ? pf__fail_op(r, "close", NULL) : 0;
+}
+
+int pf_dup(struct pf_file *file, struct pf_file **copy)
+{
+	*copy = NULL;
+	if (!file)
+		return pf__fail_op(-EBADF, "dup", NULL);
+	*copy = pf__malloc(sizeof **copy);
+	if (!*copy)
+		return pf__fail_op(-ENOMEM, "dup", NULL);
+	atomic_fetch_add(&file->of->refs, 1);
+	(*copy)->of = file->of;
+	return 0;
+}
+
+int pf_getfl(struct pf_file *file)
+{
+	if (!file)
+		return pf__fail_op(-EBADF, "getfl", NULL);
+	return atomic_load(&file->of->flags);
+}
+
+#define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
+
+int pf_setfl(struct pf_file *file, int flags)
+{
+	struct pf__open_file *of;
+	int r = pf__file_check(file, PF_NEED_HANDLE, &of), old;
+
+	if (r)
+		return pf__fail_op(r, "setfl", NULL);
+	old = atomic_load(&of->flags);
+	while (
+	    !atomic_compare_exchange_weak(&of->flags, &old, (old & ~SETTABLE) | (flags & SETTABLE)))
+		;
+	return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading directories. Replies are large (few trips), and those of READDIRPLUS feed the cache of
+ * names and attributes as they come in, before the first entry is handed out: the server has
+ * counted a lookup for every record.
+ */
+#include "base/arith.h"
+#include "base/errmsg.h"
+#include "vfs/internal.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define REPLY_SIZE (128u << 10)
+#define PAGE       4096u
+
+/* A directory being read. All of it belongs to whoever holds the file's position. */
+struct pf__dirstream {
+	uint64_t tell; /* cookie after the last entry handed out: where the next request goes on */
+	size_t pos, len; /* what is left of the reply */
+	size_t size;     /* of buf */
+	bool plus;       /* the reply is READDIRPLUS's */
+	bool end;        /* the server said so, at tell */
+	char name[FUSE_NAME_MAX_LONG + 1];
+	char buf[] __attribute__((aligned(8)));
+};
+
+void pf__dirstream_free(struct pf__dirstream *d)
+{
+	pf__free(d);
+}
+
+static struct pf__dirstream *dirstream(struct pf__open_file *of)
+{
+	const struct pf__super *s = of->super;
+	uint64_t size = pf__min_u64(REPLY_SIZE, (uint64_t)s->got->max_pages * PAGE);
+
+	if (of->dir)
+		return of->dir;
+	if (s->max_reply)
+		size = pf__min_u64(size, PF_ALIGN_DOWN((uint64_t)s->max_reply, 8));
+	of->dir = pf__malloc(sizeof *of->dir + size);
+	if (!of->dir)
+		return NULL;
+	*of->dir = (struct pf__dirstream){.size = size};
+	return of->dir;
+}
+
+/*
+ * READDIRPLUS costs the server a lookup for each entry. Under AUTO it is used where it is likely to
+ * pay: at the start, and as long as the names found are looked up.
+ */
+static bool use_plus(struct pf__open_file *of, const struct pf__dirstream *d)
+{
+	const struct pf__conn *conn = of->super->conn;
+
+	if (!pf__conn_has(conn, FUSE_DO_READDIRPLUS) || pf__conn_nosys(conn, FUSE_READDIRPLUS))
+		return false;
+	return !pf__conn_has(conn, FUSE_READDIRPLUS_AUTO) || d->tell == 0 ||
+	       pf__dir_take_advice(of->inode);
+}
+
+/* Every record of a READDIRPLUS reply is a lookup: keep it, or give it back. Behind a record with a
+ * bad name nothing was counted. */
+static void take_in_entries(struct pf__open_file *of, struct pf__dirstream *d,
+			    const struct pf__sample *sample)
+{
+	struct pf__super *s = of->super;
+	struct pf__dir_record r;
+	size_t pos = 0;
+
+	while (pf__dir_next(&s->got->dialect, true, d->buf, d->len, &pos, &r) > 0) {
+		if (r.forget)
+			pf__conn_forget(s->conn, r.entry->nodeid, 1);
+		else if (r.link)
+			pf__name_enter(s->cache, of->inode, r.name, r.namelen, r.entry, sample,
+				       NULL, NULL);
+	}
+}
+
+static int request(struct pf__open_file *of, struct pf__dirstream *d, bool plus)
+{
+	struct fuse_read_in in = {.fh = of->io.fh,
+				  .offset = d->tell,
+				  .size = (uint32_t)d->size,
+				  .flags = pf__wire_flags(atomic_load(&of->flags))};
+	struct pf__from f;
+	struct pf__req r;
+
+	pf__from_open(&f, of);
+	pf__req_init(&r, &f.caller, plus ? FUSE_READDIRPLUS : FUSE_READDIR,
+		     pf__inode_nodeid(of->inode));
+	pf__req_in(&r, &in, sizeof in);
+	pf__req_out(&r, d->buf, d->size);
+	r.expect_size = d->size;
+	pf__request(of->super->conn, &r);
+	d->pos = 0;
+	d->len = r.error ? 0 : r.out_len;
+	d->plus = plus;
+	return r.error;
+}
+
+static int fill(struct pf__open_file *of, struct pf__dirstream *d)
+{
+	struct pf__sample sample = pf__cache_sample(of->super->cache);
+	bool plus = use_plus(of, d);
+	int r = request(of, d, plus);
+
+	if (plus && r == -ENOSYS) {
+		pf__conn_set_nosys(of->super->conn, FUSE_READDIRPLUS);
+		plus = false;
+		r = request(of, d, plus);
+	}
+	if (r)
+		return r;
+	d->end = d->len == 0;
+	if (plus)
+		take_in_entries(of, d, &sample);
+	if (!of->super->mount.read_only)
+		pf__inode_invalidate(of->super->cache, of->inode, PF_ATTR_ATIME);
+	return 0;
+}
+
+static void hand_out(struct pf__dirstream *d, const struct pf__dir_record *r, struct pf_dirent *e)
+{
+	memcpy(d->name, r->name, r->namelen);
+	d->name[r->namelen] = '\0';
+	d->tell = r->off;
+	e->ino = r->ino;
+	e->off = r->off;
+	e->type = (unsigned char)r->type;
+	e->namelen = (uint16_t)r->namelen;
+	e->name = d->name;
+	e->has_stat = r->entry && r->link;
+	if (e->has_stat)
+		pf__attr_to_stat(&r->entry->attr, &e->st);
+}
+
+static int next_entry(struct pf__open_file *of, struct pf_dirent *e)
+{
+	struct pf__dirstream *d = dirstream(of);
+	struct pf__dir_record r;
+	int n;
+
+	if (!d)
+		return -ENOMEM;
+	while (!d->end) {
+		n = pf__dir_next(&of->super->got->dialect, d->plus, d->buf, d->len, &d->pos, &r);
+		if (n > 0) {
+			hand_out(d, &r, e);
+			return 1;
+		}
+		d->len = d->pos = 0; /* at the end, or behind it nothing can be trusted */
+		if (!n)
+			n = fill(of, d);
+		if (n)
+			return n;
+	}
+	return 0;
+}
+
+int pf_readdir(struct pf_file *dir, struct pf_dirent *entry)
+{
+	struct pf__open_file *of;
+	int r = pf__file_check(dir, PF_NEED_HANDLE | PF_NEED_DIR, &of);
+
+	if (!r) {
+		pf__pos_lock(of);
+		r = next_entry(of, entry);
+		pf__pos_unlock(of, 0);
+	}
+	return r < 0 ? pf__fail_op(r, "readdir", NULL) : r;
+}
+
+int pf__dir_seek(struct pf__open_file *of, uint64_t off)
+{
+	struct pf__dirstream *d;
+	int r = 0;
+
+	pf__pos_lock(of);
+	d = dirstream(of);
+	if (!d) {
+		r = -ENOMEM;
+	} else if (off != d->tell || off == 0) {
+		d->tell = off;
+		d->pos = d->len = 0;
+		d->end = false;
+	}
+	pf__pos_unlock(of, 0);
+	return r;
+}
+
+uint64_t pf__dir_tell(struct pf__open_file *of)
+{
+	uint64_t off;
+
+	pf__pos_lock(of);
+	off = of->dir ? of->dir->tell : 0;
+	pf__pos_unlock(of, 0);
+	return off;
+}
+
+int pf_seekdir(struct pf_file *dir, uint64_t off)
+{
+	struct pf__open_file *of;
+	int r = pf__file_check(dir, PF_NEED_HANDLE | PF_NEED_DIR, &of);
+
+	if (!r)
+		r = pf__file_seekable(of) ? pf__dir_seek(of, off) : -ESPIPE;
+	return r ? pf__fail_op(r, "seekdir", NULL) : 0;
+}
+
+uint64_t pf_telldir(struct pf_file *dir)
+{
+	struct pf__open_file *of;
+
+	return pf__file_check(dir, PF_NEED_HANDLE | PF_NEED_DIR, &of) ? 0 : pf__dir_tell(of);
+}
