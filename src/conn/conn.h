@@ -24,10 +24,10 @@ struct pf__cred {
 };
 
 /* Marks of a request. */
-#define PF_REQ_FORCE	 (1u << 0) /* waits for no limit; not given up for a signal */
-#define PF_REQ_NOCREDS	 (1u << 1) /* uid, gid, pid are sent as 0 */
+#define PF_REQ_FORCE      (1u << 0) /* waits for no limit; not given up for a signal */
+#define PF_REQ_NOCREDS    (1u << 1) /* uid, gid, pid are sent as 0 */
 #define PF_REQ_NODEADLINE (1u << 2) /* SETLKW, POLL */
-#define PF_REQ_NOINTR	 (1u << 3) /* never send INTERRUPT for it */
+#define PF_REQ_NOINTR     (1u << 3) /* never send INTERRUPT for it */
 
 #define PF_REQ_IN_MAX  6
 #define PF_REQ_OUT_MAX 4
@@ -43,26 +43,28 @@ struct pf__req {
 	unsigned marks;
 	uint64_t nodeid;
 	struct pf__cred cred;
-	/* Arguments after the header. in[0] is the fixed structure in the newest layout, if the opcode
-	 * has one; it is re-shaped in place for an older minor. Then names (with their NUL), data. */
+	/* Arguments after the header. in[0] is the fixed structure in the newest layout, if the
+	 * opcode has one; it is re-shaped in place for an older minor. Then names (with their NUL),
+	 * data. */
 	struct iovec in[PF_REQ_IN_MAX];
 	int nin;
 	uint16_t extlen; /* bytes of extensions at the end of in; a multiple of 8 */
-	/* Where the reply's body goes, in the newest layout: the fixed structure first, then data. For
-	 * variable replies their sum is the most that is accepted. */
+	/* Where the reply's body goes, in the newest layout: the fixed structure first, then data.
+	 * For variable replies their sum is the most that is accepted. */
 	struct iovec out[PF_REQ_OUT_MAX];
 	int nout;
 	uint32_t expect_mode; /* struct pf__expect.mode */
 	uint64_t expect_size; /* struct pf__expect.size */
 	const void *group;    /* whose call it is, for pf__conn_interrupt() */
-	void (*done)(struct pf__req *req); /* background: called once, on any thread, no lock held */
+	void (*done)(
+	    struct pf__req *req); /* background: called once, on any thread, no lock held */
 	void *done_ctx;
 
 	/* The result, valid after completion. */
-	int error;	/* 0 or negative errno */
+	int error;      /* 0 or negative errno */
 	size_t out_len; /* bytes of body received (in the newest layout for fixed replies) */
-	bool answered;	/* error (also 0) came from the server, not from the connection */
-	bool forget;	/* the entry in the reply was counted by the server but must not be used */
+	bool answered;  /* error (also 0) came from the server, not from the connection */
+	bool forget;    /* the entry in the reply was counted by the server but must not be used */
 
 	/* Private to conn/. */
 	struct pf__list link;
@@ -84,11 +86,11 @@ static inline void pf__req_out(struct pf__req *r, void *p, size_t len)
 	r->out[r->nout++] = (struct iovec){.iov_base = p, .iov_len = len};
 }
 
-/* What the connection tells the layers above; called without locks, on any thread, and must not wait
- * for requests. */
+/* What the connection tells the layers above; called without locks, on any thread, perhaps already
+ * before pf__conn_open() has returned, and must not wait for requests. */
 struct pf__conn_ops {
-	/* 0, or the negative errno that the kernel would give the server's write (it is only counted
-	 * and traced here: a socket cannot carry it back). */
+	/* 0, or the negative errno that the kernel would give the server's write (it is only
+	 * counted and traced here: a socket cannot carry it back). */
 	int (*notify)(void *ctx, const struct pf__notify *n);
 	/* The server is gone or the connection was aborted. Once. */
 	void (*dead)(void *ctx);
@@ -100,7 +102,7 @@ struct pf__conn_config {
 	struct pf__init_want want;
 	uint32_t request_timeout_ms; /* 0 none */
 	uint32_t init_timeout_ms;
-	uint32_t max_background;     /* override, 0 as negotiated */
+	uint32_t max_background; /* override, 0 as negotiated */
 	bool service_thread;
 	const struct pf__conn_ops *ops;
 	void *ctx;
@@ -119,13 +121,23 @@ static inline bool pf__conn_has(const struct pf__conn *conn, uint64_t init_flag)
 	return pf__conn_got(conn)->dialect.flags & init_flag;
 }
 
-/* Send and wait. 0 or negative errno, as req->error. -ENOTCONN the connection is dead, -ECONNABORTED
- * it died while we waited, -ETIMEDOUT past the deadline, -EINTR. Server's ENOSYS is remembered where
- * the protocol says so (pf__conn_nosys). */
+/* Send and wait. 0 or negative errno, as req->error. From the connection itself:
+ *   -ENOTCONN      the server is gone: before we asked, or while we waited
+ *   -ECONNABORTED  the connection was aborted while we waited: pf__conn_abort(), another request's
+ *                  deadline, or the end of only the one channel (of several) that carried ours
+ *   -ETIMEDOUT     this request passed its own deadline
+ *   -EINTR         interrupted before it was sent
+ *   -EIO           larger than the server's buffer (SETXATTR: -E2BIG), or a reply that is not valid
+ *   -ENOMEM
+ * The buffers of LISTXATTR and READLINK must be one vector. */
 int pf__request(struct pf__conn *conn, struct pf__req *req);
 /* Send when the background limits allow (marks FORCE: at once); req->done is called exactly once,
- * perhaps before this returns. req and its arguments must live until then. */
+ * perhaps before this returns. req and its arguments must live until then. Never blocks: what the
+ * limits hold back is queued. done() must not wait for a request: it may run on the thread that
+ * reads the answers of all. */
 void pf__request_background(struct pf__conn *conn, struct pf__req *req);
+/* As many background requests as the server's congestion threshold: readahead should pause. */
+bool pf__conn_congested(struct pf__conn *conn);
 
 /* The server answered ENOSYS to this opcode before: do not ask again. */
 bool pf__conn_nosys(const struct pf__conn *conn, uint32_t opcode);
@@ -151,8 +163,9 @@ bool pf__conn_dead(const struct pf__conn *conn);
 int pf__conn_fd(struct pf__conn *conn);
 int pf__conn_service(struct pf__conn *conn);
 
-/* Wait for background requests, send queued forgets and DESTROY (waited for, bounded by timeout_ms),
- * shut down, join the service thread, free. No request may be in flight in another thread. */
+/* Wait for background requests, send queued forgets and DESTROY (waited for, bounded by
+ * timeout_ms), shut down, join the service thread, free. No request may be in flight in another
+ * thread. */
 void pf__conn_close(struct pf__conn *conn, unsigned timeout_ms);
 
 struct pf__conn_stats {
