@@ -204,9 +204,9 @@ static bool is_pwrite(const struct mock_req *req, void *ctx)
 {
 	const struct fuse_write_in *in = req->arg;
 
-	return in->fh == MOCK_FH && in->offset == 100 && in->size == 8 && req->h.pid == getpid() &&
-	       !(in->write_flags & FUSE_WRITE_CACHE) && (in->flags & O_ACCMODE) == O_WRONLY &&
-	       !memcmp(req->data, "abcdefgh", 8);
+	return in->fh == MOCK_FH && in->offset == 100 && in->size == 8 &&
+	       req->h.pid == (uint32_t)getpid() && !(in->write_flags & FUSE_WRITE_CACHE) &&
+	       (in->flags & O_ACCMODE) == O_WRONLY && !memcmp(req->data, "abcdefgh", 8);
 }
 
 static void direct_pwrite(void **state)
