@@ -327,10 +327,10 @@ static void fsync_kinds(void **state)
 struct arg {
 	char bytes[16];
 };
-#define IOC_IN   _IOW('P', 1, struct arg)
-#define IOC_OUT  _IOR('P', 2, struct arg)
-#define IOC_BOTH _IOWR('P', 3, struct arg)
-#define IOC_NONE _IO('P', 4)
+#define CMD_IN   _IOW('P', 1, struct arg)
+#define CMD_OUT  _IOR('P', 2, struct arg)
+#define CMD_BOTH _IOWR('P', 3, struct arg)
+#define CMD_NONE _IO('P', 4)
 
 static bool ioctl_is(const struct mock_req *req, void *ctx)
 {
@@ -355,52 +355,52 @@ static void ioctl_answer(struct mock *m, struct fuse_ioctl_in *want, int result,
 
 static void ioctl_kinds(void **state)
 {
-	struct fuse_ioctl_in in = {.cmd = IOC_IN, .in_size = 16};
-	struct fuse_ioctl_in out = {.cmd = IOC_OUT, .out_size = 16};
-	struct fuse_ioctl_in both = {.cmd = IOC_BOTH, .in_size = 16, .out_size = 16};
-	struct fuse_ioctl_in none = {.cmd = IOC_NONE, .arg = 0xdead};
+	struct fuse_ioctl_in in = {.cmd = CMD_IN, .in_size = 16};
+	struct fuse_ioctl_in out = {.cmd = CMD_OUT, .out_size = 16};
+	struct fuse_ioctl_in both = {.cmd = CMD_BOTH, .in_size = 16, .out_size = 16};
+	struct fuse_ioctl_in none = {.cmd = CMD_NONE, .arg = 0xdead};
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 0, &f);
 	struct arg a = {"hello"};
 
 	ioctl_answer(m, &in, 0, "", 0);
-	assert_int_equal(pf_ioctl(f, IOC_IN, &a), 0);
+	assert_int_equal(pf_ioctl(f, CMD_IN, &a), 0);
 	ioctl_answer(m, &out, 7, "0123456789abcdef", 16);
-	assert_int_equal(pf_ioctl(f, IOC_OUT, &a), 7);
+	assert_int_equal(pf_ioctl(f, CMD_OUT, &a), 7);
 	assert_memory_equal(a.bytes, "0123456789abcdef", 16);
 	ioctl_answer(m, &both, 0, "abc", 3);
-	assert_int_equal(pf_ioctl(f, IOC_BOTH, &a), 0);
+	assert_int_equal(pf_ioctl(f, CMD_BOTH, &a), 0);
 	ioctl_answer(m, &none, 0, "", 0);
-	assert_int_equal(pf_ioctl(f, IOC_NONE, (void *)0xdead), 0);
+	assert_int_equal(pf_ioctl(f, CMD_NONE, (void *)0xdead), 0);
 	finish(m, f);
 }
 
 static void ioctl_errors(void **state)
 {
 	struct fuse_ioctl_out retry = {.flags = FUSE_IOCTL_RETRY, .in_iovs = 1};
-	struct fuse_ioctl_in none = {.cmd = IOC_NONE};
+	struct fuse_ioctl_in none = {.cmd = CMD_NONE};
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 0, &f);
 	struct arg a = {""};
 	char body[16 + 32] = "";
 
 	mock_times(mock_error(mock_expect(m, FUSE_IOCTL, 42, NULL), ENOSYS), 2);
-	fails(pf_ioctl(f, IOC_NONE, NULL), ENOTTY);
-	fails(pf_ioctl(f, IOC_NONE, NULL), ENOTTY);
+	fails(pf_ioctl(f, CMD_NONE, NULL), ENOTTY);
+	fails(pf_ioctl(f, CMD_NONE, NULL), ENOTTY);
 	ioctl_answer(m, &none, -ENOSYS, "", 0);
-	fails(pf_ioctl(f, IOC_NONE, NULL), ENOTTY);
+	fails(pf_ioctl(f, CMD_NONE, NULL), ENOTTY);
 	ioctl_answer(m, &none, -EINVAL, "", 0);
-	fails(pf_ioctl(f, IOC_NONE, NULL), EINVAL);
+	fails(pf_ioctl(f, CMD_NONE, NULL), EINVAL);
 	mock_body(mock_expect(m, FUSE_IOCTL, 42, NULL), &retry, sizeof(retry));
-	fails(pf_ioctl(f, IOC_IN, &a), EIO);
+	fails(pf_ioctl(f, CMD_IN, &a), EIO);
 	mock_body(mock_expect(m, FUSE_IOCTL, 42, NULL), body, sizeof(body));
-	fails(pf_ioctl(f, IOC_OUT, &a), EIO); /* more than out_size */
+	fails(pf_ioctl(f, CMD_OUT, &a), EIO); /* more than out_size */
 	finish(m, f);
 }
 
 static void ioctl_directory(void **state)
 {
-	struct fuse_ioctl_in want = {.cmd = IOC_NONE, .flags = FUSE_IOCTL_DIR, .arg = 5};
+	struct fuse_ioctl_in want = {.cmd = CMD_NONE, .flags = FUSE_IOCTL_DIR, .arg = 5};
 	struct mock *m = mock_start(NULL);
 	struct fuse_ioctl_out out = {.result = 3};
 	struct pf_file *d;
@@ -410,7 +410,7 @@ static void ioctl_directory(void **state)
 	ok(pf_open(m->fs, "/", O_RDONLY, 0, &d));
 	mock_match(mock_body(mock_expect(m, FUSE_IOCTL, 1, NULL), &out, sizeof(out)), ioctl_is,
 		   &want);
-	assert_int_equal(pf_ioctl(d, IOC_NONE, (void *)5), 3);
+	assert_int_equal(pf_ioctl(d, CMD_NONE, (void *)5), 3);
 	ok(pf_close(d));
 	mock_end(m);
 }
@@ -424,7 +424,7 @@ static void ioctl_directory_7_17(void **state)
 	mock_opendir(m, 1, 0);
 	mock_releasedir(m, 1);
 	ok(pf_open(m->fs, "/", O_RDONLY, 0, &d));
-	fails(pf_ioctl(d, IOC_NONE, NULL), ENOTTY);
+	fails(pf_ioctl(d, CMD_NONE, NULL), ENOTTY);
 	ok(pf_close(d));
 	mock_end(m);
 }
