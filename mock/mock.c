@@ -65,28 +65,39 @@ static int attach_socket(struct mock *m, const struct pf_options *pf)
 	return pf_attach(&m->fs, sv[0], pf);
 }
 
-struct mock *mock_start(const struct mock_options *o)
+struct mock *mock_new(const struct mock_options *o)
 {
-	static const struct pf_inproc_ops ops = {inproc_request, inproc_gone};
-	struct pf_options pf = PF_OPTIONS_INIT;
 	struct mock *m = calloc(1, sizeof(*m));
-	const char *env = getenv("MOCK_INPROC");
-	int r;
 
 	if (o)
 		m->o = *o;
-	if (m->o.pf_set)
-		pf = m->o.pf;
 	m->fd = -1;
 	m->minor_effective = m->o.minor ? m->o.minor : FUSE_MINOR;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->cond, NULL);
 	pf__list_init(&m->expects);
 	pf__list_init(&m->kept);
+	return m;
+}
+
+int mock_attach(struct mock *m)
+{
+	static const struct pf_inproc_ops ops = {inproc_request, inproc_gone};
+	struct pf_options pf = PF_OPTIONS_INIT;
+	const char *env = getenv("MOCK_INPROC");
+
+	if (m->o.pf_set)
+		pf = m->o.pf;
 	if (m->o.inproc || (env && *env == '1'))
-		r = pf_attach_inproc(&m->fs, &ops, m, &pf);
-	else
-		r = attach_socket(m, &pf);
+		return pf_attach_inproc(&m->fs, &ops, m, &pf);
+	return attach_socket(m, &pf);
+}
+
+struct mock *mock_start(const struct mock_options *o)
+{
+	struct mock *m = mock_new(o);
+	int r = mock_attach(m);
+
 	if (r != m->o.expect_attach)
 		fail_msg("attaching gave %d (%s), not %d", r, pf_error(), m->o.expect_attach);
 	return m;

@@ -118,6 +118,10 @@ struct mock {
 };
 
 struct mock *mock_start(const struct mock_options *o);
+/* The same in two steps, so that expectations can stand before INIT; what attaching gave is
+ * returned. */
+struct mock *mock_new(const struct mock_options *o);
+int mock_attach(struct mock *m);
 /* Check, stop the client, check again, free. */
 void mock_end(struct mock *m);
 /* Fail the running test if the server saw anything wrong so far. */

@@ -258,6 +258,7 @@ static struct mock_expect *find_expect(struct mock *m, const struct mock_req *r)
 		if (e->seen >= e->max && e->max)
 			continue;
 		if ((e->opcode && e->opcode != r->h.opcode) ||
+		    (!e->opcode && r->h.opcode == FUSE_INIT) ||
 		    (e->nodeid != MOCK_ANY && e->nodeid != r->h.nodeid) ||
 		    (e->name && (!r->name || strcmp(e->name, r->name))) ||
 		    (e->name2 && (!r->name2 || strcmp(e->name2, r->name2))) ||
