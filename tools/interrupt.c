@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "interrupt.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+enum { POLITE_MS = 3000, GRACE_MS = 5000 };
+
+static atomic_int signal_seen;
+static int wake_pipe[2] = {-1, -1};
+static pthread_t main_thread;
+
+int interrupted(void)
+{
+	return atomic_load(&signal_seen);
+}
+
+static void on_signal(int sig)
+{
+	int saved = errno, none = 0;
+
+	atomic_compare_exchange_strong(&signal_seen, &none, sig);
+	/* Full means that the watcher has enough to read. */
+	(void)!write(wake_pipe[1], "", 1);
+	/* The thread that may hang in a write to a slow pipe must see EINTR. */
+	if (!pthread_equal(pthread_self(), main_thread) && none == 0)
+		pthread_kill(main_thread, sig);
+	errno = saved;
+}
+
+/* Nothing to do: the write that raised it returns EPIPE, and its caller ends the command. */
+static void on_sigpipe(int sig)
+{
+}
+
+/* Wait for a further signal: true, it came; false, the time passed. */
+static bool another_signal(int timeout_ms)
+{
+	struct pollfd p = {.fd = wake_pipe[0], .events = POLLIN};
+	char byte;
+
+	return poll(&p, 1, timeout_ms) == 1 && read(wake_pipe[0], &byte, 1) == 1;
+}
+
+static void *watch(void *arg)
+{
+	struct session *session = arg;
+	char byte;
+
+	while (read(wake_pipe[0], &byte, 1) != 1)
+		;
+	/* Passing the signal on to the main thread wrote a byte too. */
+	another_signal(20);
+	if (!session_interrupt(session)) {
+		/* Still starting a server: there is no handle to stop, and what was started ends
+		 * with us. */
+		another_signal(20);
+		_exit(128 + interrupted());
+	}
+	another_signal(POLITE_MS);
+	session_abort(session);
+	another_signal(GRACE_MS);
+	_exit(128 + interrupted());
+}
+
+int interrupt_watch(struct session *session)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal}, old;
+	pthread_t thread;
+	int err;
+
+	main_thread = pthread_self();
+	if (pipe2(wake_pipe, O_CLOEXEC) || fcntl(wake_pipe[1], F_SETFL, O_NONBLOCK))
+		return -errno;
+	err = pthread_create(&thread, NULL, watch, session);
+	if (err)
+		return -err;
+	pthread_detach(thread);
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		/* As nohup(1) and shells with background jobs want it, ignored stays ignored. */
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	}
+	action.sa_handler = on_sigpipe;
+	return sigaction(SIGPIPE, &action, NULL) ? -errno : 0;
+}

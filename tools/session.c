@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "session.h"
+#include "command.h"
+#include "report.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- brackets --------------------------------------------------------------------------- */
+
+/* The index of the "]" that closes the "[" at start, 0: none does. */
+static int closing_bracket(int start, int argc, char **argv)
+{
+	int depth = 0;
+
+	for (int i = start; i < argc; i++) {
+		if (!strcmp(argv[i], "["))
+			depth++;
+		else if (!strcmp(argv[i], "]") && --depth == 0)
+			return i;
+	}
+	return 0;
+}
+
+static int add_server(struct session *session, char **words, size_t n)
+{
+	struct server *servers, *server;
+
+	servers = reallocarray(session->servers, session->n_servers + 1, sizeof(*servers));
+	if (!servers)
+		return -ENOMEM;
+	session->servers = servers;
+	server = &servers[session->n_servers];
+	*server = (struct server){.session = session, .number = session->n_servers + 1};
+	server->argv = calloc(n + 1, sizeof(*server->argv));
+	if (!server->argv)
+		return -ENOMEM;
+	session->n_servers++;
+	for (size_t i = 0; i < n; i++) {
+		server->argv[i] = words[i];
+		server->placeholder |= strstr(words[i], "{}") != NULL;
+	}
+	return 0;
+}
+
+static int take_groups(struct session *session, int *argc, char **argv)
+{
+	int kept = 0, i = 0;
+
+	for (; i < *argc && strcmp(argv[i], "--"); i++) {
+		int end;
+
+		if (!strcmp(argv[i], "]"))
+			return complain_usage("']' without a '[' before it");
+		if (strcmp(argv[i], "[")) {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		end = closing_bracket(i, *argc, argv);
+		if (!end)
+			return complain_usage("'[' without a ']' after it");
+		if (end == i + 1)
+			return complain_usage("no server between '[' and ']'");
+		if (add_server(session, argv + i + 1, end - i - 1)) {
+			complain_plain("%s", strerror(ENOMEM));
+			return STATUS_FAILED;
+		}
+		i = end;
+	}
+	while (i < *argc)
+		argv[kept++] = argv[i++];
+	argv[kept] = NULL;
+	*argc = kept;
+	return 0;
+}
+
+int session_parse(struct session *session, int *argc, char **argv)
+{
+	*session = (struct session){.options = PF_OPTIONS_INIT};
+	pthread_mutex_init(&session->lock, NULL);
+	return take_groups(session, argc, argv);
+}
+
+/* ---- trace ------------------------------------------------------------------------------ */
+
+static void trace_line(void *ctx, const char *line)
+{
+	struct server *server = ctx;
+	struct session *session = server->session;
+	FILE *out = session->trace_file ? session->trace_file : stderr;
+
+	if (!session->trace_file)
+		terminal_take();
+	if (session->n_servers > 1)
+		fprintf(out, "[%zu] %s\n", server->number, line);
+	else
+		fprintf(out, "%s\n", line);
+	if (!session->trace_file)
+		terminal_give();
+}
+
+int session_trace_to(struct session *session, const char *path)
+{
+	session->tracing = true;
+	if (!path)
+		return 0;
+	session->trace_file = fopen(path, "we");
+	if (!session->trace_file)
+		return -errno;
+	setvbuf(session->trace_file, NULL, _IOLBF, 0);
+	return 0;
+}
+
+/* ---- start and end ---------------------------------------------------------------------- */
+
+/* The server may say "/mnt/" or come by a link: compare what realpath makes of it. */
+static char *canonical_mountpoint(const char *said)
+{
+	char *real = *said ? realpath(said, NULL) : NULL;
+
+	return real ? real : strdup(said);
+}
+
+static int start_server(struct session *session, struct server *server)
+{
+	struct pf_options options = session->options;
+	struct pf_fs *fs = NULL;
+	int err;
+
+	if (session->tracing) {
+		options.trace = trace_line;
+		options.trace_ctx = server;
+	}
+	err = pf_start(&fs, server->argv, &options);
+	if (err) {
+		const char *sentence = pf_error();
+
+		if (*sentence)
+			complain_plain("%s", sentence);
+		else
+			complain_plain("%s: %s", server->argv[0], strerror(-err));
+		return STATUS_FAILED;
+	}
+	server->mountpoint = canonical_mountpoint(pf_mountpoint(fs));
+	pthread_mutex_lock(&session->lock);
+	server->tree.fs = fs;
+	pthread_mutex_unlock(&session->lock);
+	err = server->mountpoint ? tree_open(&server->tree) : -ENOMEM;
+	if (err) {
+		complain(true, err, "%s", server->argv[0]);
+		return STATUS_FAILED;
+	}
+	return 0;
+}
+
+int session_start(struct session *session)
+{
+	int status = tree_open(&session->local) ? STATUS_FAILED : STATUS_OK;
+
+	for (size_t i = 0; i < session->n_servers && !status; i++)
+		status = start_server(session, &session->servers[i]);
+	return status;
+}
+
+static int stop_server(struct session *session, struct server *server)
+{
+	int err;
+
+	if (!server->tree.fs)
+		return 0;
+	tree_close(&server->tree);
+	pthread_mutex_lock(&session->lock);
+	server->ending = true;
+	pthread_mutex_unlock(&session->lock);
+	err = pf_stop(server->tree.fs);
+	if (err)
+		complain(true, err, "%s", server->argv[0]);
+	return err ? STATUS_FAILED : STATUS_OK;
+}
+
+int session_end(struct session *session)
+{
+	int status = STATUS_OK;
+
+	for (size_t i = session->n_servers; i-- > 0;) {
+		status |= stop_server(session, &session->servers[i]);
+		free(session->servers[i].mountpoint);
+		free(session->servers[i].argv);
+	}
+	pthread_mutex_lock(&session->lock);
+	free(session->servers);
+	session->servers = NULL;
+	session->n_servers = 0;
+	pthread_mutex_unlock(&session->lock);
+	if (session->trace_file && fclose(session->trace_file)) {
+		complain(false, -errno, "trace");
+		status = STATUS_FAILED;
+	}
+	session->trace_file = NULL;
+	return status;
+}
+
+bool session_interrupt(struct session *session)
+{
+	bool all_started = true;
+
+	pthread_mutex_lock(&session->lock);
+	for (size_t i = 0; i < session->n_servers; i++) {
+		struct server *server = &session->servers[i];
+
+		if (!server->tree.fs)
+			all_started = false;
+		else if (!server->ending)
+			pf_interrupt(server->tree.fs);
+	}
+	pthread_mutex_unlock(&session->lock);
+	return all_started;
+}
+
+void session_abort(struct session *session)
+{
+	pthread_mutex_lock(&session->lock);
+	for (size_t i = 0; i < session->n_servers; i++) {
+		struct server *server = &session->servers[i];
+
+		if (server->tree.fs && !server->ending)
+			pf_abort(server->tree.fs);
+	}
+	pthread_mutex_unlock(&session->lock);
+}
