@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The command line: usage errors, help, options before and after brackets and paths.
+. "$(dirname "$0")/lib.sh"
+
+check "no command is a usage error" status 2 pf
+check "an unknown command is one" status 2 pf fly
+check "an unknown option is one" status 2 pf ls --fly
+check "it is told with the command's name" prints "portfire: ls: unrecognized option" pf ls --fly
+check "cat without a path is one" status 2 pf cat
+check "cp without a target is one" status 2 pf cp a
+check "info without a server is one" status 2 pf info
+check "info with a path is one" status 2 pf info [ "$server" . {} ] x
+check "a bad --color is one" status 2 pf ls --color=red
+check "a bad --timeout is one" status 2 pf ls --timeout=soon
+check "a bad --request-timeout is one" status 2 pf ls --request-timeout=-1
+check "a bad -j is one" status 2 pf cp -j 0 a b
+check "a bad --sparse is one" status 2 pf cp --sparse=maybe a b
+check "a bracket that is not closed is one" status 2 pf ls [ x
+check "a bracket that is not opened is one" status 2 pf ls x ]
+check "an empty bracket is one" status 2 pf ls [ ]
+check "{} without such a server is one" status 2 pf ls [ "$server" . "$work" ] {}/x
+check "{3} of two servers is one" status 2 pf ls [ "$server" . {} ] [ "$server" . {} ] {3}
+
+for c in ls cat cp info; do
+	check "$c --help works" status 0 pf $c --help
+	check "$c --help shows its usage" prints "Usage: portfire $c" pf $c --help
+	check "help $c is the same" test "$(pf help $c)" = "$(pf $c --help)"
+	check "$c --version prints the version" prints "portfire " pf $c --version
+done
+check "help lists the commands" prints "info " pf help
+check "--help does" prints "info " pf --help
+check "--version prints the version" prints "portfire " pf --version
+check "help of an unknown command is a usage error" status 2 pf help fly
+
+mkdir src
+echo text >src/file
+want=$(cd src && ls -l file)
+check "options before all" test "$(pf ls -l [ "$server" src {} ] {}/file)" = "${want/file/"{}/file"}"
+check "options between" test "$(pf ls [ "$server" src {} ] -l {}/file)" = "${want/file/"{}/file"}"
+check "options after all" test "$(pf ls [ "$server" src {} ] {}/file -l)" = "${want/file/"{}/file"}"
+check "the server after the paths" test "$(pf ls {}/file -l [ "$server" src {} ])" = "${want/file/"{}/file"}"
+check "after -- no word is an option" prints "portfire: cat: -l: No such file" pf cat [ "$server" src {} ] -- -l
+check "after -- a bracket is a path" prints "portfire: cat: [: No such file" pf cat -- [
+done_testing

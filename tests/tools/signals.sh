@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# SIGINT and SIGTERM end the command in order, with 128 + the signal; a server leaves with it.
+. "$(dirname "$0")/lib.sh"
+
+mkdir src
+head -c 5000000 /dev/zero >src/file
+s=("[" "$server" src {} "]")
+mkfifo pipe
+
+# The command writes to a pipe that nobody empties: once there is something in it, it is at work.
+ends_with() {
+	local sig=$1 want=$2 pid got
+	# A shell without job control starts background jobs with SIGINT ignored: env undoes that.
+	env --default-signal=INT "$portfire" cat "${s[@]}" {}/file >pipe 2>err &
+	pid=$!
+	exec 3<pipe
+	head -c 1 <&3 >/dev/null
+	kill -"$sig" $pid
+	wait $pid && got=0 || got=$?
+	exec 3<&-
+	[ $got = "$want" ] || { echo "status $got"; cat err; return 1; }
+	[ ! -s err ] || { cat err; return 1; }
+}
+check "SIGINT: 130, in silence" ends_with INT 130
+check "SIGTERM: 143" ends_with TERM 143
+check "SIGHUP: 129" ends_with HUP 129
+check "no server is left" bash -c "! ps -eo args | grep -v grep | grep -F '$server $work/src'"
+done_testing
