@@ -66,9 +66,11 @@ int pf__guard_recv(int fd, struct pf__guard_message *m, int *passed)
 	ssize_t n;
 
 	*passed = -1;
+	/* ECONNRESET comes once, and before what the peer sent, when it left a message of ours
+	 * unread. */
 	do
 		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -errno;
 	c = CMSG_FIRSTHDR(&msg);

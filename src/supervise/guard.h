@@ -30,7 +30,7 @@ struct pf__guard_start {
 	int out_fd, err_fd; /* its standard output and error; -1: ours */
 	int pass_fd;        /* inherited although close-on-exec; -1: none */
 	const char *remove; /* a directory that the guardian removes at the end; NULL: none */
-	unsigned grace_ms;  /* between SIGTERM and SIGKILL when we die */
+	unsigned patience_ms, grace_ms; /* as for pf__guard_stop(), when we die */
 	void (*event)(void *ctx, enum pf__guard_event event, int status); /* on the loop thread */
 	void *ctx;
 };

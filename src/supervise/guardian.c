@@ -174,8 +174,9 @@ static void for_each_child(struct state *s, void (*fn)(struct state *s, pid_t ch
 	pid_t self = getpid();
 	long n;
 
-	if (dir < 0) {
-		fn(s, s->program);
+	if (dir < 0) { /* no /proc: at least the one that we know */
+		if (s->program > 0)
+			fn(s, s->program);
 		return;
 	}
 	while ((n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
@@ -339,7 +340,7 @@ static bool reap(struct state *s)
 static void maker_died(struct state *s)
 {
 	s->maker_gone = true;
-	begin_stop(s, s->grace_ms, s->grace_ms);
+	begin_stop(s, s->g->how->patience_ms, s->g->how->grace_ms);
 }
 
 static void hear(struct state *s)
@@ -446,7 +447,7 @@ static void prepare(struct state *s)
 
 _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 {
-	struct state s = {.g = g, .listener = -1, .grace_ms = g->how->grace_ms};
+	struct state s = {.g = g, .listener = -1};
 	int keep[4];
 
 	prepare(&s);
