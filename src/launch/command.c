@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/errmsg.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,25 +158,21 @@ void pf__command_clear(struct pf__command *c)
 int pf__private_directory(char **out)
 {
 	const char *const parents[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
-	int err = 0;
+	int err = -ENOENT;
 
 	for (int i = 0; i < 3; i++) {
-		char *path, *real;
+		char real[PATH_MAX], *path;
 
-		if (!parents[i] || parents[i][0] != '/')
+		/* As the mount will name it. */
+		if (!parents[i] || parents[i][0] != '/' || !realpath(parents[i], real))
 			continue;
-		path = pf__malloc(strlen(parents[i]) + sizeof "/portfire-XXXXXX");
+		path = pf__malloc(strlen(real) + sizeof "/portfire-XXXXXX");
 		if (!path)
 			return pf__fail(-ENOMEM, "private mountpoint:");
-		sprintf(path, "%s/portfire-XXXXXX", parents[i]);
+		sprintf(path, "%s/portfire-XXXXXX", real);
 		if (mkdtemp(path)) {
-			/* As the mount will name it. */
-			real = realpath(path, NULL);
-			*out = real ? pf__strdup(real) : path;
-			if (real)
-				pf__free(path);
-			free(real);
-			return *out ? 0 : -ENOMEM;
+			*out = path;
+			return 0;
 		}
 		err = -errno;
 		pf__free(path);

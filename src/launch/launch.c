@@ -37,7 +37,7 @@ struct pf__launch {
 	char *name;    /* of the program, for sentences */
 	char *private; /* the directory for {}; NULL: none */
 	bool by_dev_fd;
-	bool fd_taken;
+	uint32_t grace_ms; /* when we die */
 	pthread_mutex_t lock;
 	pthread_cond_t news; /* CLOCK_MONOTONIC */
 	enum state state;    /* lock, and the next ones */
@@ -123,7 +123,7 @@ static int fail_unmounted(struct pf__launch *l, uint32_t timeout_ms)
 {
 	char text[600], words[300];
 
-	if (l->exited || l->gone) {
+	if (l->gone || (l->exited && l->status)) {
 		describe_end(l, " before it mounted", text, sizeof text);
 		return pf__fail(-ENOTCONN, "%s", text);
 	}
@@ -192,7 +192,8 @@ static int start_guard(struct pf__launch *l, int output, int pass_fd)
 				      .err_fd = output,
 				      .pass_fd = pass_fd,
 				      .remove = l->private,
-				      .grace_ms = PF_LAUNCH_GRACE_MS,
+				      .patience_ms = PATIENCE_MS,
+				      .grace_ms = l->grace_ms,
 				      .event = on_guard,
 				      .ctx = l};
 	int err = pf__guard_start(&l->guard, l->s, &how);
@@ -301,6 +302,7 @@ static int launch_one_way(struct pf__launch **out, char *const argv[],
 	if (!l)
 		return pf__fail(-ENOMEM, "cannot start %s:", argv[0]);
 	l->by_dev_fd = by_dev_fd;
+	l->grace_ms = config->grace_ms ? config->grace_ms : PF_LAUNCH_GRACE_MS;
 	err = by_dev_fd ? start_by_dev_fd(l, argv, config) : start_supervised(l, argv, config);
 	if (err) {
 		pf__launch_stop(l, 500, NULL);
@@ -351,12 +353,13 @@ int pf__launch_take_fd(struct pf__launch *l)
 
 pid_t pf__launch_server_pid(struct pf__launch *l)
 {
-	bool exited;
+	pid_t first = pf__guard_pid(l->guard);
 
 	pthread_mutex_lock(&l->lock);
-	exited = l->exited;
+	if (l->exited)
+		first = 0;
 	pthread_mutex_unlock(&l->lock);
-	return exited ? pf__socket_holder(l->mount.peer_ino) : pf__guard_pid(l->guard);
+	return pf__socket_holder(l->mount.peer_ino, first);
 }
 
 void pf__launch_init_done(struct pf__launch *l, int err)
@@ -368,14 +371,18 @@ void pf__launch_init_done(struct pf__launch *l, int err)
 
 int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 {
+	/* What never mounted has no device that could hang up. */
+	unsigned patience_ms = l->state == STARTING ? 0 : PATIENCE_MS;
 	int err = 0;
 
 	if (l->output.s)
 		pf__output_mute(&l->output);
 	if (l->mount.fd >= 0)
 		close(pf__take(l->mount.fd, -1));
+	if (l->devices) /* INIT was never answered */
+		pf__device_answer_mount(l->devices, -ENOTCONN);
 	if (l->guard)
-		err = pf__guard_stop(l->guard, PATIENCE_MS, grace_ms);
+		err = pf__guard_stop(l->guard, patience_ms, grace_ms);
 	if (status)
 		*status = l->status;
 	pf__guard_free(l->guard);

@@ -25,10 +25,13 @@ enum pf__launch_way {
 	PF_LAUNCH_DEV_FD, /* {} becomes /dev/fd/N, which is the socket: libfuse >= 3.3, go-fuse */
 };
 
+#define PF_LAUNCH_GRACE_MS 5000 /* what a server may take to end after SIGTERM */
+
 struct pf__launch_config {
 	enum pf__launch_way way;
 	uint32_t timeout_ms; /* to mount; 0: 30,000 */
 	int stderr_fd;       /* where the server's output and messages go; -1: our stderr */
+	uint32_t grace_ms;   /* between SIGTERM and SIGKILL should we die; 0: PF_LAUNCH_GRACE_MS */
 };
 #define PF_LAUNCH_CONFIG_INIT                                                                      \
 	{                                                                                          \
@@ -64,7 +67,6 @@ void pf__launch_init_done(struct pf__launch *l, int err);
  */
 int pf__launch_obituary(struct pf__launch *l, char *buf, size_t size);
 
-#define PF_LAUNCH_GRACE_MS 5000 /* what a server may take to end after SIGTERM */
 /*
  * After DESTROY was answered and our end closed: wait for the server, end it if it does not, remove
  * the private directory, free l. 0; or -ETIMEDOUT when a process hangs in the kernel. *status (may

@@ -29,21 +29,42 @@ static bool holds(int pid, const char *wanted)
 	return found;
 }
 
-pid_t pf__socket_holder(ino_t ino)
+static bool same_program(pid_t a, pid_t b)
 {
+	char name[64], exe_a[512], exe_b[512];
+	ssize_t na, nb;
+
+	snprintf(name, sizeof name, "/proc/%d/exe", (int)a);
+	na = readlink(name, exe_a, sizeof exe_a);
+	snprintf(name, sizeof name, "/proc/%d/exe", (int)b);
+	nb = readlink(name, exe_b, sizeof exe_b);
+	return na > 0 && na == nb && memcmp(exe_a, exe_b, (size_t)na) == 0;
+}
+
+pid_t pf__socket_holder(ino_t ino, pid_t first)
+{
+	bool first_holds = false;
+	pid_t other = 0, child = 0;
 	DIR *proc = opendir("/proc");
 	struct dirent *e;
 	char wanted[64];
-	pid_t pid = 0;
 
 	snprintf(wanted, sizeof wanted, "socket:[%llu]", (unsigned long long)ino);
-	while (proc && !pid && (e = readdir(proc))) {
-		int n = atoi(e->d_name);
+	while (proc && (e = readdir(proc))) {
+		pid_t pid = atoi(e->d_name);
 
-		if (n > 0 && holds(n, wanted))
-			pid = n;
+		if (pid <= 0 || !holds(pid, wanted))
+			continue;
+		if (pid == first)
+			first_holds = true;
+		else if (first && same_program(pid, first))
+			child = pid;
+		else
+			other = pid;
 	}
 	if (proc)
 		closedir(proc);
-	return pid;
+	if (child)
+		return child;
+	return first_holds || !other ? first : other;
 }

@@ -6,7 +6,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* A process that has the socket with this inode number open, as far as we may look; 0: none. */
-pid_t pf__socket_holder(ino_t ino);
+/*
+ * The process that serves the socket with this inode number, as far as we may look; 0: none.
+ * first: the process that was started, if it still lives, else 0. While a server becomes a daemon
+ * both it and its child have the socket: then the child (the same program) is meant, but not a
+ * helper such as fusermount.
+ */
+pid_t pf__socket_holder(ino_t ino, pid_t first);
 
 #endif

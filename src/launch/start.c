@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pf_start(): a launched server below a file system. */
+#include "base/alloc.h"
+#include "base/errmsg.h"
+#include "launch/launch.h"
+#include "vfs/super.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct verdict {
+	int err;
+	char text[700];
+};
+
+/* What the file system owns. */
+struct server {
+	struct pf__launch *launch;
+	struct verdict *starting; /* of the pf_start() that has not returned yet */
+	char obituary[700];
+};
+
+static int server_stop(void *owner)
+{
+	struct server *s = owner;
+	int err;
+
+	if (s->starting)
+		s->starting->err =
+		    pf__launch_obituary(s->launch, s->starting->text, sizeof s->starting->text);
+	err = pf__launch_stop(s->launch, PF_LAUNCH_GRACE_MS, NULL);
+	pf__free(s);
+	return err;
+}
+
+static const char *server_mountpoint(void *owner)
+{
+	struct server *s = owner;
+
+	return pf__launch_mount(s->launch)->mountpoint;
+}
+
+static pid_t server_pid(void *owner)
+{
+	struct server *s = owner;
+
+	return pf__launch_server_pid(s->launch);
+}
+
+static const char *server_obituary(void *owner)
+{
+	struct server *s = owner;
+
+	return pf__launch_obituary(s->launch, s->obituary, sizeof s->obituary) ? s->obituary : NULL;
+}
+
+static const struct pf__owner_ops server_ops = {
+    .stop = server_stop,
+    .mountpoint = server_mountpoint,
+    .server_pid = server_pid,
+    .obituary = server_obituary,
+};
+
+/* Mount, then INIT. Takes over s. */
+static int open_super(struct pf_fs **fs, struct server *s, const struct pf_options *options)
+{
+	const struct pf__mount *m = pf__launch_mount(s->launch);
+	struct pf__launch *launch = s->launch;
+	struct pf__transport *t;
+	int err;
+
+	err = pf__super_transport(&t, pf__launch_take_fd(launch), m->peer_sndbuf, options);
+	if (err) {
+		server_stop(s);
+		return err;
+	}
+	err = pf__super_open(fs, t, options, m->options, &server_ops, s);
+	if (!err)
+		pf__launch_init_done(launch, 0);
+	return err;
+}
+
+int pf_start(struct pf_fs **fs, char *const argv[], const struct pf_options *options)
+{
+	static const struct pf_options defaults = PF_OPTIONS_INIT;
+	struct pf__launch_config config = PF_LAUNCH_CONFIG_INIT;
+	struct verdict verdict = {0};
+	struct server *s = pf__calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return pf__fail(-ENOMEM, "start:");
+	if (!options)
+		options = &defaults;
+	config.timeout_ms = options->start_timeout_ms;
+	config.stderr_fd = options->stderr_fd;
+	err = pf__launch(&s->launch, argv, &config);
+	if (err) {
+		pf__free(s);
+		return err;
+	}
+	s->starting = &verdict;
+	err = open_super(fs, s, options);
+	if (!err)
+		s->starting = NULL;
+	else if (verdict.err)
+		return pf__fail(verdict.err, "%s", verdict.text);
+	return err;
+}
