@@ -193,7 +193,8 @@ static int check_lock(const struct fuse_file_lock *lk)
 	}
 	if (lk->start > INT64_MAX || lk->end > INT64_MAX || lk->end < lk->start)
 		return -EIO;
-	return lk->pid > INT32_MAX ? -EIO : 0;
+	/* A process's id; all ones mean that an open file, not a process, holds the lock. */
+	return lk->pid > INT32_MAX && lk->pid != UINT32_MAX ? -EIO : 0;
 }
 
 /* ---- variable replies */

@@ -60,6 +60,7 @@ static void locks(void **state)
 	assert_err(lock(0, 0, max + 1, 1), -EIO);
 	assert_err(lock(1, 6, 5, 1), -EIO);
 	assert_err(lock(1, 0, 0, 0x80000000), -EIO);
+	assert_err(lock(1, 0, 0, UINT32_MAX), 0); /* held by an open file */
 }
 
 static int open_reply(uint32_t opcode, uint64_t init, uint32_t flags, int backing,
