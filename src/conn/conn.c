@@ -116,14 +116,15 @@ int pf__conn_open(struct pf__conn **out, struct pf__transport *t,
 
 /* ---- closing */
 
-static unsigned background_left(struct pf__conn *conn)
+/* Those too whose done() is still running: it may give back lookups. */
+static bool background_left(struct pf__conn *conn)
 {
-	unsigned n;
+	uint32_t begun;
 
 	pf__mutex_lock(&conn->lock);
-	n = conn->bg_total;
+	begun = (uint32_t)conn->stats.background;
 	pf__mutex_unlock(&conn->lock);
-	return n;
+	return begun != atomic_load(&conn->bg_ended);
 }
 
 /* Until the background requests have ended, or the deadline. */
@@ -133,7 +134,7 @@ static void wait_background(struct pf__conn *conn, uint64_t deadline)
 
 	for (;;) {
 		ended = atomic_load(&conn->bg_ended);
-		if (!background_left(conn) || conn->dead || pf__now() >= deadline)
+		if (!background_left(conn) || pf__now() >= deadline)
 			return;
 		if (conn->svc.started) {
 			(void)pf__futex_wait(&conn->bg_ended, ended, deadline);
@@ -146,6 +147,12 @@ static void wait_background(struct pf__conn *conn, uint64_t deadline)
 			pf__conn_service(conn);
 		}
 	}
+}
+
+bool pf__conn_drain(struct pf__conn *conn, unsigned timeout_ms)
+{
+	wait_background(conn, pf__now() + timeout_ms * PF_NSEC_PER_MSEC);
+	return !background_left(conn);
 }
 
 void pf__conn_close(struct pf__conn *conn, unsigned timeout_ms)

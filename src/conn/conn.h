@@ -163,6 +163,9 @@ bool pf__conn_dead(const struct pf__conn *conn);
 int pf__conn_fd(struct pf__conn *conn);
 int pf__conn_service(struct pf__conn *conn);
 
+/* Wait until all background requests have ended and their done() has returned, timeout_ms at most.
+ * True when it is so. */
+bool pf__conn_drain(struct pf__conn *conn, unsigned timeout_ms);
 /* Wait for background requests, send queued forgets and DESTROY (waited for, bounded by
  * timeout_ms), shut down, join the service thread, free. No request may be in flight in another
  * thread. */
