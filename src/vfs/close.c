@@ -205,7 +205,10 @@ static int flush(struct pf__open_file *of)
 	r.marks = PF_REQ_FORCE;
 	pf__req_in(&r, &in, sizeof in);
 	pf__request(s->conn, &r);
-	return r.error == -ENOSYS ? 0 : r.error;
+	if (r.error != -ENOSYS)
+		return r.error;
+	pf__conn_set_nosys(s->conn, FUSE_FLUSH);
+	return 0;
 }
 
 int pf_close(struct pf_file *file)

@@ -36,7 +36,7 @@ static int retrieve(struct pf__super *s, const struct pf__notify *n)
 		return -ENOENT;
 	regular = S_ISREG(pf__inode_type(inode));
 	pf__inode_put(s->cache, inode);
-	if (!regular || n->off < 0)
+	if (!regular || n->off < 0 || !s->conn) /* not before the connection is ours */
 		return -EINVAL;
 	return pf__conn_notify_reply(s->conn, n, NULL, 0);
 }

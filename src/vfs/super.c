@@ -11,7 +11,8 @@
 
 #define TICK_MS               100
 #define START_TIMEOUT_MS      30000
-#define DESTROY_TIMEOUT_MS    10000
+#define STOP_TIMEOUT_MS	      10000
+#define GIVEN_UP_TIMEOUT_MS   100 /* for a server that did not answer in that time */
 #define DEFAULT_MAX_NAMES     1000000
 #define DEFAULT_MAX_READAHEAD (128u << 10)
 #define MAX_PAGES_LIMIT       256
@@ -229,7 +230,7 @@ int pf__super_open(struct pf_fs **fs, struct pf__transport *t, const struct pf_o
 	*fs = NULL;
 	r = super_make(&s, t, options, server_options);
 	if (!r && !view) {
-		pf__conn_close(s->conn, DESTROY_TIMEOUT_MS);
+		pf__conn_close(s->conn, STOP_TIMEOUT_MS);
 		pf__cache_close(s->cache);
 		super_free(s);
 		r = -ENOMEM;
@@ -303,6 +304,21 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 	return r ? r : pf__super_open(fs, t, options, NULL, NULL, NULL);
 }
 
+/* Every handle back first, then every lookup, which the handles' inodes held until then. */
+static void super_disconnect(struct pf__super *s)
+{
+	bool answered;
+
+	pf__files_release_all(s);
+	answered = pf__conn_drain(s->conn, STOP_TIMEOUT_MS);
+	pf__cache_shrink(s->cache);
+	pf__conn_flush_forgets(s->conn);
+	pf__conn_close(s->conn, answered ? STOP_TIMEOUT_MS : GIVEN_UP_TIMEOUT_MS);
+	s->conn = NULL;
+	pf__cache_close(s->cache);
+	s->cache = NULL;
+}
+
 int pf_stop(struct pf_fs *fs)
 {
 	struct pf__super *s;
@@ -313,13 +329,7 @@ int pf_stop(struct pf_fs *fs)
 	s = fs->super;
 	if (!fs->is_root_view)
 		return pf__fail(-EINVAL, "stop: a view ends with pf_view_free()");
-	pf__files_release_all(s);
-	pf__cache_shrink(s->cache);
-	pf__conn_flush_forgets(s->conn);
-	pf__conn_close(s->conn, DESTROY_TIMEOUT_MS);
-	s->conn = NULL;
-	pf__cache_close(s->cache);
-	s->cache = NULL;
+	super_disconnect(s);
 	if (s->owner_ops && s->owner_ops->stop)
 		r = s->owner_ops->stop(s->owner);
 	s->owner_ops = NULL;
