@@ -163,6 +163,8 @@ void pf__conn_close(struct pf__conn *conn, unsigned timeout_ms)
 	wait_background(conn, deadline);
 	pf__conn_flush_forgets(conn);
 	pf__destroy(conn, deadline);
+	if (conn->config.ops && conn->config.ops->hanging_up)
+		conn->config.ops->hanging_up(conn->config.ctx);
 	conn_free(conn);
 }
 

@@ -94,6 +94,8 @@ struct pf__conn_ops {
 	int (*notify)(void *ctx, const struct pf__notify *n);
 	/* The server is gone or the connection was aborted. Once. */
 	void (*dead)(void *ctx);
+	/* DESTROY was answered, and we are about to hang up in order. May be NULL. */
+	void (*hanging_up)(void *ctx);
 	/* About every 100 ms while the service thread lives or pf_service() is called. */
 	void (*tick)(void *ctx, uint64_t now);
 };

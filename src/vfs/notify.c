@@ -96,4 +96,13 @@ static void tick(void *ctx, uint64_t now)
 	pf__cache_tick(s->cache, now);
 }
 
-const struct pf__conn_ops pf__super_conn_ops = {.notify = notify, .dead = dead, .tick = tick};
+static void hanging_up(void *ctx)
+{
+	struct pf__super *s = ctx;
+
+	if (s->owner_ops && s->owner_ops->hanging_up)
+		s->owner_ops->hanging_up(s->owner);
+}
+
+const struct pf__conn_ops pf__super_conn_ops = {
+    .notify = notify, .dead = dead, .hanging_up = hanging_up, .tick = tick};

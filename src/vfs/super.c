@@ -34,8 +34,7 @@
 	 FUSE_SECURITY_CTX | FUSE_CREATE_SUPP_GROUP | FUSE_HAS_EXPIRE_ONLY | FUSE_HAS_RESEND |     \
 	 FUSE_REQUEST_TIMEOUT | FUSE_NO_EXPORT_SUPPORT)
 
-/* The options as given by a program built against perhaps another version of the header. */
-static int options_read(struct pf_options *to, const struct pf_options *from)
+int pf__options_read(struct pf_options *to, const struct pf_options *from)
 {
 	*to = (struct pf_options)PF_OPTIONS_INIT;
 	if (!from)
@@ -204,7 +203,7 @@ static int super_make(struct pf__super **out, struct pf__transport *t,
 {
 	struct pf__super *s = super_new();
 	struct pf_options o;
-	int r = s ? options_read(&o, options) : -ENOMEM;
+	int r = s ? pf__options_read(&o, options) : -ENOMEM;
 
 	if (!r)
 		r = mount_options(&s->mount, server_options, o.mount_options);
@@ -269,7 +268,7 @@ int pf__super_transport(struct pf__transport **t, int fd, size_t peer_sndbuf,
 {
 	struct pf__transport *socket;
 	struct pf_options o;
-	int r = options_read(&o, options);
+	int r = pf__options_read(&o, options);
 
 	if (r) {
 		close(fd);
@@ -294,7 +293,7 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 	struct pf__transport *inproc, *t;
 	struct pf_inproc *channel;
 	struct pf_options o;
-	int r = options_read(&o, options);
+	int r = pf__options_read(&o, options);
 
 	*fs = NULL;
 	if (!r)

@@ -22,10 +22,15 @@ struct pf__mount_options {
 	uint32_t max_read;	/* 0 no limit; floor 4096 */
 	char fsname[256], subtype[64];
 };
+/* The options as given by a program built against perhaps another version of the header. NULL gives
+ * the defaults. 0 or -EINVAL. */
+int pf__options_read(struct pf_options *to, const struct pf_options *from);
 int pf__mount_options_parse(struct pf__mount_options *o, const char *text);
 
 /* Who hangs below a super: the launcher, told when the file system ends. */
 struct pf__owner_ops {
+	/* After DESTROY, before the hang-up: what the server says from now on is of no interest. */
+	void (*hanging_up)(void *owner);
 	/* After DESTROY and hang-up: end the server, wait for it. 0 or negative errno. */
 	int (*stop)(void *owner);
 	const char *(*mountpoint)(void *owner);
