@@ -464,6 +464,8 @@ static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 	{                                                                                          \
 		(n), 0xffffffff, (v)                                                               \
 	}
+/* Nobody opens the device relative to a directory of his; servers open their own files so. */
+#define FROM_CWD EXACTLY(0, (uint32_t)AT_FDCWD)
 /*
  * The poll hack is opened with plain O_RDONLY, as many things are. To trap it and nothing of other
  * programs', ask where the path lies: Go's heap has a place of its own (0xc000000000 on x86-64,
@@ -482,8 +484,8 @@ static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 #endif
 
 static const struct pf__trap traps[] = {
-    {SCMP_SYS(openat), on_openat, 0, 1, {RDWR_NO_CREATE(2)}},
-    {SCMP_SYS(openat), on_openat, 0, 2, {EXACTLY(2, O_RDONLY), IN_GO_HEAP(1)}},
+    {SCMP_SYS(openat), on_openat, 0, 2, {FROM_CWD, RDWR_NO_CREATE(2)}},
+    {SCMP_SYS(openat), on_openat, 0, 3, {FROM_CWD, EXACTLY(2, O_RDONLY), IN_GO_HEAP(1)}},
     {SCMP_SYS(open), on_open, 0, 1, {RDWR_NO_CREATE(1)}},
     {SCMP_SYS(open), on_open, 0, 2, {EXACTLY(1, O_RDONLY), IN_GO_HEAP(0)}},
     {SCMP_SYS(openat2), on_openat2},

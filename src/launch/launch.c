@@ -369,6 +369,11 @@ void pf__launch_init_done(struct pf__launch *l, int err)
 	pf__guard_settled(l->guard);
 }
 
+void pf__launch_hanging_up(struct pf__launch *l)
+{
+	pf__output_mute(&l->output);
+}
+
 int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 {
 	/* What never mounted has no device that could hang up. */

@@ -67,6 +67,8 @@ void pf__launch_init_done(struct pf__launch *l, int err);
  */
 int pf__launch_obituary(struct pf__launch *l, char *buf, size_t size);
 
+/* We are about to hang up: pass nothing on any more of what the server says (libfuse complains). */
+void pf__launch_hanging_up(struct pf__launch *l);
 /*
  * After DESTROY was answered and our end closed: wait for the server, end it if it does not, remove
  * the private directory, free l. 0; or -ETIMEDOUT when a process hangs in the kernel. *status (may

@@ -5,30 +5,26 @@
 #include "launch/launch.h"
 #include "vfs/super.h"
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct verdict {
-	int err;
-	char text[700];
-};
 
 /* What the file system owns. */
 struct server {
 	struct pf__launch *launch;
-	struct verdict *starting; /* of the pf_start() that has not returned yet */
+	int *verdict; /* for the pf_start() that has not returned yet: what the obituary means */
 	char obituary[700];
 };
+
+static void server_hanging_up(void *owner)
+{
+	struct server *s = owner;
+
+	pf__launch_hanging_up(s->launch);
+}
 
 static int server_stop(void *owner)
 {
 	struct server *s = owner;
-	int err;
+	int err = pf__launch_stop(s->launch, PF_LAUNCH_GRACE_MS, NULL);
 
-	if (s->starting)
-		s->starting->err =
-		    pf__launch_obituary(s->launch, s->starting->text, sizeof s->starting->text);
-	err = pf__launch_stop(s->launch, PF_LAUNCH_GRACE_MS, NULL);
 	pf__free(s);
 	return err;
 }
@@ -50,18 +46,22 @@ static pid_t server_pid(void *owner)
 static const char *server_obituary(void *owner)
 {
 	struct server *s = owner;
+	int err = pf__launch_obituary(s->launch, s->obituary, sizeof s->obituary);
 
-	return pf__launch_obituary(s->launch, s->obituary, sizeof s->obituary) ? s->obituary : NULL;
+	if (s->verdict)
+		*s->verdict = err;
+	return err ? s->obituary : NULL;
 }
 
 static const struct pf__owner_ops server_ops = {
+    .hanging_up = server_hanging_up,
     .stop = server_stop,
     .mountpoint = server_mountpoint,
     .server_pid = server_pid,
     .obituary = server_obituary,
 };
 
-/* Mount, then INIT. Takes over s. */
+/* INIT and all that follows from it. Takes over s. */
 static int open_super(struct pf_fs **fs, struct server *s, const struct pf_options *options)
 {
 	const struct pf__mount *m = pf__launch_mount(s->launch);
@@ -82,28 +82,27 @@ static int open_super(struct pf_fs **fs, struct server *s, const struct pf_optio
 
 int pf_start(struct pf_fs **fs, char *const argv[], const struct pf_options *options)
 {
-	static const struct pf_options defaults = PF_OPTIONS_INIT;
 	struct pf__launch_config config = PF_LAUNCH_CONFIG_INIT;
-	struct verdict verdict = {0};
 	struct server *s = pf__calloc(1, sizeof *s);
+	struct pf_options o;
+	int verdict = 0;
 	int err;
 
+	*fs = NULL;
 	if (!s)
 		return pf__fail(-ENOMEM, "start:");
-	if (!options)
-		options = &defaults;
-	config.timeout_ms = options->start_timeout_ms;
-	config.stderr_fd = options->stderr_fd;
-	err = pf__launch(&s->launch, argv, &config);
+	err = pf__options_read(&o, options);
+	config.timeout_ms = o.start_timeout_ms;
+	config.stderr_fd = o.stderr_fd;
+	if (!err)
+		err = pf__launch(&s->launch, argv, &config);
 	if (err) {
 		pf__free(s);
 		return err;
 	}
-	s->starting = &verdict;
-	err = open_super(fs, s, options);
+	s->verdict = &verdict;
+	err = open_super(fs, s, &o);
 	if (!err)
-		s->starting = NULL;
-	else if (verdict.err)
-		return pf__fail(verdict.err, "%s", verdict.text);
-	return err;
+		s->verdict = NULL;
+	return err && verdict ? verdict : err; /* the sentence is the obituary then */
 }
