@@ -121,7 +121,7 @@ static void test_random_order(void **state)
 
 struct holder {
 	struct fuse_in_header held[16];
-	_Atomic unsigned n;
+	_Atomic unsigned n, dead;
 };
 
 static bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg)
@@ -193,13 +193,14 @@ static void test_abort_ends_all(void **state)
 
 static void count_dead(void *ctx)
 {
-	atomic_fetch_add((_Atomic unsigned *)((struct peer *)ctx)->ctx, 1);
+	struct holder *h = ((struct peer *)ctx)->ctx;
+
+	atomic_fetch_add(&h->dead, 1);
 }
 
 static void test_death_ends_all(void **state)
 {
 	struct holder h = {0};
-	_Atomic unsigned dead = 0;
 	struct worker w[4];
 	struct peer p;
 
@@ -207,15 +208,14 @@ static void test_death_ends_all(void **state)
 	p.ops.dead = count_dead;
 	peer_open(&p);
 	start_asking(w, &p, &h, 4);
-	p.ctx = &dead;
 	peer_hang_up(&p);
 	for (int i = 0; i < 4; i++) {
 		pthread_join(w[i].thread, NULL);
 		assert_err(w[i].failures, -ENOTCONN);
 	}
-	wait_for(&dead, 1);
+	wait_for(&h.dead, 1);
 	peer_end(&p);
-	assert_int_equal(dead, 1);
+	assert_int_equal(h.dead, 1);
 }
 
 static void test_deadline_ends_all(void **state)
