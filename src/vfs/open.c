@@ -97,14 +97,16 @@ static bool kills_suidgid(const struct opening *o)
 	return !o->f.caller.cap_override && pf__conn_has(o->f.super->conn, FUSE_HANDLE_KILLPRIV_V2);
 }
 
+/* refused: the server did open, but what it said of the handle is not valid. */
 static int send_open(const struct opening *o, struct pf__inode *inode, bool dir,
-		     struct fuse_open_out *out)
+		     struct fuse_open_out *out, bool *refused)
 {
 	struct pf__conn *conn = o->f.super->conn;
 	uint32_t op = dir ? FUSE_OPENDIR : FUSE_OPEN;
 	struct fuse_open_in in = {.flags = pf__wire_flags(o->flags)};
 	struct pf__req r;
 
+	*refused = false;
 	if (pf__conn_nosys(conn, op))
 		return -ENOSYS;
 	if (!pf__conn_has(conn, FUSE_ATOMIC_O_TRUNC))
@@ -117,6 +119,7 @@ static int send_open(const struct opening *o, struct pf__inode *inode, bool dir,
 	pf__request(conn, &r);
 	if (r.error == -ENOSYS)
 		pf__conn_set_nosys(conn, op);
+	*refused = r.error && r.out_len == sizeof *out;
 	return r.error;
 }
 
@@ -133,12 +136,12 @@ static int adopt_handle(struct pf__open_file *of, const struct fuse_open_out *op
 }
 
 /* A server that knows no OPEN keeps no state: any handle will do, and none is given back. */
-static void adopt_nothing(struct pf__open_file *of, int flags)
+static int adopt_nothing(struct pf__open_file *of, int flags)
 {
 	uint32_t open_flags = FOPEN_KEEP_CACHE | (of->is_dir ? FOPEN_CACHE_DIR : 0);
 
 	of->no_release = true;
-	pf__io_open(&of->io, open_flags, flags);
+	return pf__io_open(&of->io, open_flags, flags);
 }
 
 /* What O_TRUNC leaves to do once the file is open. */
@@ -158,6 +161,7 @@ static int truncate_opened(const struct opening *o, struct pf__open_file *of)
 static int open_handle(const struct opening *o, struct pf__open_file *of)
 {
 	struct fuse_open_out out = {0};
+	bool refused;
 	int r;
 
 	if ((o->flags & O_TRUNC) && pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC)) {
@@ -165,14 +169,16 @@ static int open_handle(const struct opening *o, struct pf__open_file *of)
 		if (r)
 			return r;
 	}
-	r = send_open(o, of->inode, of->is_dir, &out);
+	r = send_open(o, of->inode, of->is_dir, &out, &refused);
+	if (refused) {
+		of->io.fh = out.fh;
+		pf__release_sync(of);
+	}
 	if (r == -ENOSYS)
-		adopt_nothing(of, o->flags);
-	else if (r)
-		return r;
-	else
+		r = adopt_nothing(of, o->flags);
+	else if (!r)
 		r = adopt_handle(of, &out, o->flags);
-	if (r && r != -ENOSYS)
+	if (r)
 		return r;
 	r = truncate_opened(o, of);
 	if (r)
