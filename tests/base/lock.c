@@ -39,7 +39,7 @@ static void rising_ranks(void **state)
 static void assert_aborts(void (*wrong)(void))
 {
 	const struct rlimit no_core = {0, 0};
-	int status;
+	int status = 0;
 	pid_t pid = fork();
 
 	if (!pid) {
