@@ -46,6 +46,7 @@ struct pf__devices {
 	void *ctx;
 	struct pf__list devices;
 	pthread_mutex_t lock;
+	_Atomic bool blind;
 	bool mount_waits;              /* lock */
 	struct pf__call waiting_mount; /* lock */
 };
@@ -196,6 +197,8 @@ static enum pf__call_end open_path(struct pf__devices *d, struct pf__call *call,
 	char path[PATH_MAX], full[PATH_MAX];
 	ssize_t n = pf__call_read_string(call, path_address, path, sizeof path);
 
+	if (n == -EPERM || n == -EACCES)
+		d->blind = true;
 	if (n < 4)
 		return PF_CALL_PASS;
 	if (path[0] != '/') {
@@ -522,6 +525,11 @@ int pf__devices_new(struct pf__devices **out, struct pf__supervisor *s,
 	}
 	*out = d;
 	return 0;
+}
+
+bool pf__devices_blind(struct pf__devices *d)
+{
+	return d->blind;
 }
 
 void pf__devices_free(struct pf__devices *d)

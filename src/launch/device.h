@@ -46,6 +46,9 @@ void pf__devices_free(struct pf__devices *d);
 /* From any thread: a mount with sync_init returns 0 or err to the server. Nothing if none waits. */
 void pf__device_answer_mount(struct pf__devices *d, int err);
 
+/* We were not allowed to read a caller's memory, and so could not help it. */
+bool pf__devices_blind(struct pf__devices *d);
+
 /* A pair with buffers as large as allowed: ours in *fd, the server's in *peer. Sets m's sizes. */
 int pf__device_pair(struct pf__mount *m, int *fd, int *peer);
 

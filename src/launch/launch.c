@@ -123,6 +123,11 @@ static int fail_unmounted(struct pf__launch *l, uint32_t timeout_ms)
 {
 	char text[600], words[300];
 
+	if (pf__devices_blind(l->devices))
+		return pf__fail(-EPERM,
+				"cannot look into the memory of %s to supervise it (see "
+				"kernel.yama.ptrace_scope, or the container's filter)",
+				l->name);
 	if (l->gone || (l->exited && l->status)) {
 		describe_end(l, " before it mounted", text, sizeof text);
 		return pf__fail(-ENOTCONN, "%s", text);

@@ -210,8 +210,8 @@ static int launch_guardian(struct pf__guard *g, const struct pf__guard_start *ho
 	setup = setups[0];
 	child_setup = setups[1];
 	self = above_stdio(self);
-	if (err || self < 0)
-		return pf__fail(err ? err : self, "cannot start %s:", how->file);
+	if (err) /* without the pidfd, the socket alone tells of our end */
+		return pf__fail(err, "cannot start %s:", how->file);
 	if (how->filtered) {
 		err = pf__filter_build(g->s, &prog);
 		if (err)

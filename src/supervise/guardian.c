@@ -16,13 +16,13 @@
 #include "supervise/guard.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -410,6 +410,17 @@ static void watch_over(struct state *s)
 /* ---- setting up
  * ------------------------------------------------------------------------------------ */
 
+static void close_between(unsigned from, unsigned to)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+
+	if (syscall(SYS_close_range, from, to, 0) == 0)
+		return;
+	getrlimit(RLIMIT_NOFILE, &limit); /* forbidden by an older container's filter */
+	for (unsigned fd = from; fd <= to && fd < limit.rlim_cur && fd < 1 << 20; fd++)
+		close((int)fd);
+}
+
 /* Whatever of our maker's we hold would stay open in its name: pipes that never end. */
 static void close_all_but(const int *keep, int n)
 {
@@ -424,10 +435,10 @@ static void close_all_but(const int *keep, int n)
 		if (next < 0)
 			break;
 		if ((unsigned)next > from)
-			syscall(SYS_close_range, from, (unsigned)next - 1, 0);
+			close_between(from, (unsigned)next - 1);
 		from = (unsigned)next + 1;
 	}
-	syscall(SYS_close_range, from, ~0u, 0);
+	close_between(from, ~0u);
 }
 
 static void prepare(struct state *s)

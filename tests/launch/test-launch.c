@@ -4,6 +4,7 @@
 #include "base/errmsg.h"
 #include "miniclient.h"
 #include "started.h"
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -372,6 +373,41 @@ static void under_another_supervisor(void **state)
 			       "under another supervisor's system call filter"));
 }
 
+/* argv[1] of this program: "contained". As in a container that forbids what we can do without. */
+static int contained(void)
+{
+	static const int forbidden[] = {SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+					SCMP_SYS(pidfd_open), SCMP_SYS(close_range)};
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	struct pf__launch *l;
+	int fd;
+
+	for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
+		if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), forbidden[i], 0))
+			return 1;
+	if (seccomp_load(ctx))
+		return 1;
+	seccomp_release(ctx);
+	if (start(&l, 0, "relative", "mount", "backing", "remount", "serve", NULL) ||
+	    serves(l, &fd))
+		return 2;
+	return stop(l, fd) ? 3 : 0;
+}
+
+static void in_a_container(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		execl("/proc/self/exe", "test-launch", "contained", NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* ---- nothing is left ------------------------------------------------------------------------- */
 
 static void start_and_stop(int i)
@@ -545,6 +581,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(slow_reader),
 	    cmocka_unit_test(by_dev_fd),
 	    cmocka_unit_test(under_another_supervisor),
+	    cmocka_unit_test(in_a_container),
 	    cmocka_unit_test(nothing_leaks),
 	    cmocka_unit_test(allocations_fail),
 	    cmocka_unit_test(starter_is_killed),
@@ -555,6 +592,8 @@ int main(int argc, char **argv)
 	if (getenv("SCRATCH"))
 		snprintf(scratch, sizeof scratch, "%s", getenv("SCRATCH"));
 	if (argc > 1)
-		return !strcmp(argv[1], "nested") ? nested() : starter();
+		return !strcmp(argv[1], "nested")      ? nested()
+		       : !strcmp(argv[1], "contained") ? contained()
+						       : starter();
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
