@@ -3,8 +3,8 @@
 #ifndef PF_BASE_ERRMSG_H
 #define PF_BASE_ERRMSG_H
 
-/* Set the sentence and return err (negative errno), so that "return pf__fail(-EIO, ...)" reads well.
- * A format ending in ':' gets a space and strerror(-err) after it. */
+/* Set the sentence and return err (negative errno), so that "return pf__fail(-EIO, ...)" reads
+ * well. A format ending in ':' gets a space and strerror(-err) after it. */
 int pf__fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *pf__errmsg(void);
 /* A short form for hot paths: stores pointers and formats when pf_error() asks. op must be a

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Seeded, fast, non-cryptographic hashes for tables; the seed keeps a hostile server from choosing collisions. */
+/* Seeded, fast, non-cryptographic hashes for tables; the seed keeps a hostile server from choosing
+ * collisions. */
 #ifndef PF_BASE_HASH_H
 #define PF_BASE_HASH_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A doubly linked list with its links inside the elements. No locking: the owner of the head locks. */
+/* A doubly linked list with its links inside the elements. No locking: the owner of the head locks.
+ */
 #ifndef PF_BASE_LIST_H
 #define PF_BASE_LIST_H
 
