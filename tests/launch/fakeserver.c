@@ -7,6 +7,7 @@
  *   die              by SIGKILL
  *   sleep            for ever
  *   pids=FILE        append this process's pid, and those of all that it forks
+ *   ask              for "sesame" on the terminal; exits with 80 when it hears something else
  *   ignore-term      SIGTERM
  *   daemon           double fork and setsid
  *   stubborn         fork two children, one of them in a session of its own, that ignore SIGTERM
@@ -38,6 +39,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 static const char *mountpoint, *data = "", *fstype = "fuse.fake", *pids;
@@ -92,6 +94,26 @@ static void fork_stubborn(void)
 		close(ready[0]);
 		close(ready[1]);
 	}
+}
+
+static void ask(void)
+{
+	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct termios quiet;
+	char line[64];
+	ssize_t n;
+
+	if (tty < 0 || tcgetattr(tty, &quiet) < 0)
+		exit(81);
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0 || write(tty, "Secret? ", 8) != 8)
+		exit(82);
+	n = read(tty, line, sizeof line);
+	if (n != 7 || memcmp(line, "sesame\n", 7) != 0)
+		exit(80);
+	quiet.c_lflag |= ECHO;
+	tcsetattr(tty, TCSAFLUSH, &quiet);
+	close(tty);
 }
 
 static int open_device(void)
@@ -281,6 +303,8 @@ static void do_word(const char *w)
 		note(v);
 	else if (is(w, "pids=", &v))
 		pids = v, note_pid();
+	else if (!strcmp(w, "ask"))
+		ask();
 	else if (!strcmp(w, "ignore-term"))
 		signal(SIGTERM, SIG_IGN);
 	else if (!strcmp(w, "daemon"))
