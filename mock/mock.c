@@ -38,7 +38,8 @@ static void inproc_request(void *ctx, struct pf_inproc *channel, const void *msg
 	struct mock *m = ctx;
 
 	pthread_mutex_lock(&m->lock);
-	m->channel = channel;
+	if (!m->hung_up)
+		m->channel = channel;
 	pthread_mutex_unlock(&m->lock);
 	mock_dispatch(m, msg, len);
 }
@@ -108,7 +109,7 @@ void mock_hang_up(struct mock *m)
 	struct pf_inproc *channel;
 
 	pthread_mutex_lock(&m->lock);
-	channel = m->hung_up ? NULL : m->channel;
+	channel = m->channel; /* ours to close even when the client has gone first */
 	m->channel = NULL;
 	m->hung_up = true;
 	pthread_mutex_unlock(&m->lock);
@@ -183,8 +184,7 @@ void mock_end(struct mock *m)
 
 	if (m->fs)
 		pf_stop(m->fs);
-	if (m->fd >= 0)
-		shutdown(m->fd, SHUT_RDWR);
+	mock_hang_up(m);
 	if (m->thread_started)
 		pthread_join(m->thread, NULL);
 	if (m->fd >= 0)

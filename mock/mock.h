@@ -41,7 +41,7 @@ struct mock_req {
 	const void *ext; /* extensions */
 	size_t ext_len;
 	bool answered;
-	unsigned char bytes[]; /* the whole message */
+	unsigned char bytes[] __attribute__((aligned(8))); /* the whole message */
 };
 
 /* An answer in code. Must answer exactly once, at once or later (mock_answer). */
