@@ -48,6 +48,11 @@ static void store(struct pf__inode *inode, const struct pf__attr *a)
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELEASE);
 }
 
+uint64_t pf__attr_until(uint64_t sec, uint32_t nsec)
+{
+	return sec || nsec ? pf__time_after(pf__now_coarse(), sec, nsec) : 0;
+}
+
 bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 		    struct pf__attr *out)
 {

@@ -105,6 +105,8 @@ void pf__name_drop(struct pf__cache *cache, struct pf__inode *dir, const char *n
 /* Keep, but ask again at next use (EXPIRE_ONLY, chmod of a directory). */
 void pf__name_expire(struct pf__cache *cache, struct pf__inode *dir, const char *name, size_t len);
 void pf__inode_expire_names(struct pf__cache *cache, struct pf__inode *inode);
+/* The server does not know the inode any more: all its names are void. */
+void pf__inode_drop_names(struct pf__cache *cache, struct pf__inode *inode);
 /* After a successful UNLINK or RMDIR of the name: attributes of victim (nlink, ctime) follow. */
 void pf__name_removed(struct pf__cache *cache, struct pf__inode *dir, const char *name, size_t len,
 		      bool is_dir);

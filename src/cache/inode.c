@@ -122,6 +122,7 @@ void pf__inode_free(struct pf__inode *inode)
 	if (ext) {
 		if (ext->io)
 			ext->io_free(ext->io);
+		pf__free(ext->btime);
 		pf__free(ext->symlink);
 		pf__free(ext->acl[0]);
 		pf__free(ext->acl[1]);
@@ -188,7 +189,6 @@ static struct pf__inode *make(struct pf__cache *c, const struct fuse_entry_out *
 			      const struct pf__sample *sample)
 {
 	struct pf__inode *inode = pf__calloc(1, sizeof *inode);
-	uint64_t until = 0;
 	uint32_t invalid = 0;
 
 	if (!inode)
@@ -197,13 +197,12 @@ static struct pf__inode *make(struct pf__cache *c, const struct fuse_entry_out *
 	inode->generation = e->generation;
 	inode->link.spare = e->attr.mode & S_IFMT;
 	inode->refs = 1;
-	if (e->attr_valid || e->attr_valid_nsec)
-		until = pf__time_after(pf__now_coarse(), e->attr_valid, e->attr_valid_nsec);
 	/* An inode that went meanwhile may have been this one, with a newer local change. */
 	if (sample && sample->evict_version &&
 	    sample->evict_version != __atomic_load_n(&c->evict_version, __ATOMIC_ACQUIRE))
 		invalid = PF_ATTR_ALL;
-	pf__attr_init(c, inode, &e->attr, until, invalid);
+	pf__attr_init(c, inode, &e->attr, pf__attr_until(e->attr_valid, e->attr_valid_nsec),
+		      invalid);
 	insert(c, inode);
 	return inode;
 }
@@ -227,11 +226,9 @@ struct pf__inode *pf__inode_take_lookup(struct pf__cache *c, const struct fuse_e
 		inode = NULL;
 	}
 	if (inode) {
-		uint64_t until = 0;
+		uint64_t until = pf__attr_until(e->attr_valid, e->attr_valid_nsec);
 
 		pf__inode_get(inode);
-		if (e->attr_valid || e->attr_valid_nsec)
-			until = pf__time_after(pf__now_coarse(), e->attr_valid, e->attr_valid_nsec);
 		pf__inode_drop_acls(c, inode);
 		pf__inode_set_attr(c, inode, &e->attr, until, sample);
 	} else {
@@ -308,6 +305,32 @@ _Atomic uint32_t *pf__inode_gate(struct pf__inode *inode)
 	struct pf__ext *ext = pf__inode_ext(NULL, inode);
 
 	return ext ? &ext->gate : NULL;
+}
+
+bool pf__inode_btime(struct pf__inode *inode, struct fuse_sx_time *btime)
+{
+	struct pf__ext *ext = pf__rcu_load(inode->ext);
+	struct fuse_sx_time *b = ext ? pf__rcu_load(ext->btime) : NULL;
+
+	if (b)
+		*btime = *b;
+	return b;
+}
+
+void pf__inode_set_btime(struct pf__inode *inode, const struct fuse_sx_time *btime)
+{
+	struct pf__ext *ext = pf__inode_ext(NULL, inode);
+	struct fuse_sx_time *b, *none = NULL;
+
+	/* A birth does not change: the first answer stays. */
+	if (!ext || pf__rcu_load(ext->btime) || !(b = pf__calloc(1, sizeof *b)))
+		return;
+	if (btime)
+		*b = *btime;
+	b->reserved = !!btime;
+	if (!__atomic_compare_exchange_n(&ext->btime, &none, b, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		pf__free(b);
 }
 
 static struct pf__blob *make_blob(const void *bytes, size_t len)

@@ -34,6 +34,9 @@ bool pf__inode_is_bad(const struct pf__inode *inode);
 void pf__inode_mark_bad(struct pf__cache *cache, struct pf__inode *inode);
 uint64_t pf__inode_nlookup(const struct pf__inode *inode);
 
+/* When attributes or names expire that are valid for so long from now; 0 at once. */
+uint64_t pf__attr_until(uint64_t sec, uint32_t nsec);
+
 struct pf__attr {
 	struct fuse_attr attr;
 	uint64_t valid_until; /* pf__now(); 0 expired */
@@ -78,6 +81,12 @@ int pf__inode_set_symlink(struct pf__cache *cache, struct pf__inode *inode, cons
 			  size_t len);
 
 void pf__inode_drop_symlink(struct pf__cache *cache, struct pf__inode *inode);
+
+/* The time of birth, known only from STATX; reserved is 1 when the server has one. False: unknown.
+ */
+bool pf__inode_btime(struct pf__inode *inode, struct fuse_sx_time *btime);
+void pf__inode_set_btime(struct pf__inode *inode,
+			 const struct fuse_sx_time *btime); /* NULL: none */
 
 /* A cached ACL (which: 0 access, 1 default): its xattr value copied to buf. >= 0 the length (0:
  * there is none), -ENODATA unknown: ask the server. */

@@ -54,10 +54,11 @@ struct pf__blob {
 
 /* What few inodes have. Made when first needed, lives as long as its inode. */
 struct pf__ext {
-	struct pf__list children; /* names in this directory; cache->lock */
-	uint64_t changed;         /* version of the last local change to its names; cache->lock */
-	struct pf__blob *symlink; /* stripe to write */
-	struct pf__blob *acl[2];  /* stripe to write; NULL: unknown, length 0: there is none */
+	struct pf__list children;   /* names in this directory; cache->lock */
+	uint64_t changed;           /* version of the last local change to its names; cache->lock */
+	struct pf__blob *symlink;   /* stripe to write */
+	struct pf__blob *acl[2];    /* stripe to write; NULL: unknown, length 0: there is none */
+	struct fuse_sx_time *btime; /* set once */
 	void *io;
 	void (*io_free)(void *io);
 	_Atomic uint32_t gate;

@@ -479,6 +479,16 @@ void pf__inode_expire_names(struct pf__cache *cache, struct pf__inode *inode)
 	pf__mutex_unlock(&cache->lock);
 }
 
+void pf__inode_drop_names(struct pf__cache *cache, struct pf__inode *inode)
+{
+	pf__mutex_lock(&cache->lock);
+	while (inode->names) {
+		pf__dir_changed(cache, inode->names->dir);
+		pf__name_remove_tree(cache, inode->names);
+	}
+	pf__mutex_unlock(&cache->lock);
+}
+
 void pf__name_removed(struct pf__cache *cache, struct pf__inode *dir, const char *name, size_t len,
 		      bool is_dir)
 {
