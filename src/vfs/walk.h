@@ -13,22 +13,25 @@
 struct pf__from {
 	struct pf__super *super;
 	struct pf__caller caller;
-	struct pf__inode *dir; /* of the *at forms; NULL: the root. Not referenced: the file holds it */
+	struct pf__inode
+	    *dir; /* of the *at forms; NULL: the root. Not referenced: the file holds it */
 };
 int pf__from_fs(struct pf__from *f, struct pf_fs *fs);
-int pf__from_file(struct pf__from *f, struct pf_file *dir); /* -EBADF NULL; -ENOTDIR only when walked */
+int pf__from_file(struct pf__from *f,
+		  struct pf_file *dir); /* -EBADF NULL; -ENOTDIR only when walked */
 
-#define PF_WALK_FOLLOW	  (1u << 0) /* follow a symlink as the last component */
-#define PF_WALK_EMPTY	  (1u << 1) /* AT_EMPTY_PATH */
+#define PF_WALK_FOLLOW    (1u << 0) /* follow a symlink as the last component */
+#define PF_WALK_EMPTY     (1u << 1) /* AT_EMPTY_PATH */
 #define PF_WALK_DIRECTORY (1u << 2) /* the end must be a directory: -ENOTDIR */
 
 /* The inode at path, referenced. */
 int pf__walk(const struct pf__from *f, const char *path, unsigned flags, struct pf__inode **inode);
 
-/* The directory that holds path's last component, and that component, for calls that change names. */
+/* The directory that holds path's last component, and that component, for calls that change names.
+ */
 struct pf__last {
 	struct pf__inode *dir; /* referenced */
-	char name[4096];       /* the component, NUL-terminated; "." and ".." and "/" are told by kind */
+	char name[4096]; /* the component, NUL-terminated; "." and ".." and "/" are told by kind */
 	size_t len;
 	enum { PF_LAST_NAME, PF_LAST_DOT, PF_LAST_DOTDOT, PF_LAST_ROOT } kind;
 	bool slash; /* the path ended in a slash */
@@ -38,17 +41,26 @@ int pf__walk_parent(const struct pf__from *f, const char *path, struct pf__last 
 void pf__last_put(const struct pf__from *f, struct pf__last *last);
 /*
  * What the last component names: 0 and *inode referenced, -ENOENT (then *inode is NULL).
- * Cached names serve while they are valid; expired positive ones are asked for again (revalidation).
+ * Cached names serve while they are valid; expired positive ones are asked for again
+ * (revalidation).
  */
 int pf__lookup(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
 	       struct pf__inode **inode);
-/* The target of a symlink: cached (CACHE_SYMLINKS) or by READLINK. buf of 4096 bytes gets it with its
- * NUL; the length without it, or negative errno. */
+/* The target of a symlink: cached (CACHE_SYMLINKS) or by READLINK. buf of 4096 bytes gets it with
+ * its NUL; the length without it, or negative errno. */
 ssize_t pf__readlink(const struct pf__from *f, struct pf__inode *link, char *buf);
 /* Continue a walk from the directory of a symlink along its target (for open with O_CREAT through a
  * dangling link). Like pf__walk_parent(), depth counts links followed so far. */
 int pf__walk_parent_from(const struct pf__from *f, struct pf__inode *dir, const char *path,
 			 unsigned *depth, struct pf__last *last);
+
+/*
+ * Without PARALLEL_DIROPS requests that read names of one directory go one after the other: around
+ * LOOKUP, READDIR and READDIRPLUS. Not a lock (it is held across the request); waiting for it ends
+ * with a signal or the connection. 0, -EINTR, -ENOTCONN, -ENOMEM.
+ */
+int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir);
+void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir);
 
 /* ---- attributes for the calls */
 /* Valid attributes (fields in need, PF_ATTR_*), asking the server when they are not; file may be
@@ -64,8 +76,8 @@ int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_s
  * KILL_SUIDGID, FH and lock owner when file is given, SIZE_UNSTABLE). */
 int pf__truncate(const struct pf__from *f, struct pf__inode *inode, struct pf__open_file *file,
 		 off_t length);
-/* suid and sgid go when someone writes who may not keep them: before a write, truncation, fallocate or
- * copy by f's caller. With KILLPRIV (V1, V2) the server does it: 0 at once. Rule P5, Q1..Q4. */
+/* suid and sgid go when someone writes who may not keep them: before a write, truncation, fallocate
+ * or copy by f's caller. With KILLPRIV (V1, V2) the server does it: 0 at once. Rule P5, Q1..Q4. */
 int pf__kill_priv(const struct pf__from *f, struct pf__inode *inode);
 
 #endif
