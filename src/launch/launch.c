@@ -381,10 +381,13 @@ void pf__launch_hanging_up(struct pf__launch *l)
 
 int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 {
-	/* What never mounted has no device that could hang up. */
-	unsigned patience_ms = l->state == STARTING ? 0 : PATIENCE_MS;
+	unsigned patience_ms;
 	int err = 0;
 
+	pthread_mutex_lock(&l->lock);
+	/* What never mounted has no device that could hang up. */
+	patience_ms = l->state == STARTING ? 0 : PATIENCE_MS;
+	pthread_mutex_unlock(&l->lock);
 	if (l->output.s)
 		pf__output_mute(&l->output);
 	if (l->mount.fd >= 0)
@@ -393,8 +396,10 @@ int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 		pf__device_answer_mount(l->devices, -ENOTCONN);
 	if (l->guard)
 		err = pf__guard_stop(l->guard, patience_ms, grace_ms);
+	pthread_mutex_lock(&l->lock);
 	if (status)
 		*status = l->status;
+	pthread_mutex_unlock(&l->lock);
 	pf__guard_free(l->guard);
 	pf__output_close(&l->output);
 	pf__supervisor_free(l->s);

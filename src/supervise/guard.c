@@ -103,6 +103,18 @@ static void control_ready(void *ctx, short revents)
 
 /* ---- start --------------------------------------------------------------------------------- */
 
+/* ThreadSanitizer has locks of its own in every call, which it sets free in fork() only. */
+#ifdef __has_feature
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+#define FORK() fork()
+#else
+#define FORK() ((pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0))
+#endif
+
 /*
  * A fork that sends no SIGCHLD when the child ends, runs no atfork handlers and takes no lock of
  * libc. All signals are blocked across it: a handler of the program must not run in the guardian.
@@ -114,7 +126,7 @@ static pid_t clone_guardian(const struct pf__guardian *a)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pid = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
+	pid = FORK();
 	if (pid == 0)
 		pf__guardian_main(a);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
