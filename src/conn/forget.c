@@ -52,7 +52,7 @@ uint64_t pf__forgets_due(struct pf__conn *conn)
 	uint64_t due;
 
 	pf__mutex_lock(&f->lock);
-	due = f->n >= ENOUGH ? 0 : f->due;
+	due = f->n >= ENOUGH && !f->blocked ? 0 : f->due;
 	pf__mutex_unlock(&f->lock);
 	return due;
 }
@@ -117,6 +117,7 @@ static bool flush_some(struct pf__conn *conn)
 		return false;
 	err = send_forgets(conn, batch, n);
 	pf__mutex_lock(&f->lock);
+	f->blocked = err;
 	/* A dead connection has given back everything. */
 	if (!err || err == -ENOTCONN)
 		forgets_remove(f, n);

@@ -88,6 +88,7 @@ struct pf__forgets {
 	size_t n, cap;
 	uint64_t due; /* when the oldest must go out */
 	bool flushing;
+	bool blocked; /* the transport had no room at the last try */
 	struct fuse_forget_one kept[PF__FORGETS_KEPT];
 };
 
