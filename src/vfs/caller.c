@@ -154,11 +154,14 @@ void pf__caller_of(const struct pf_fs *fs, struct pf__caller *c)
 	c->super = fs->super;
 	c->group = fs->group;
 	c->self = fs->self;
-	if (fs->self)
-		c->cred = (struct pf__cred){geteuid(), getegid(), (uint32_t)self_pid()};
-	else
-		c->cred =
-		    (struct pf__cred){fs->caller.uid, fs->caller.gid, (uint32_t)fs->caller.pid};
+	c->cred.pid = fs->self ? (uint32_t)self_pid() : (uint32_t)fs->caller.pid;
+	if (fs->self && !fs->opener) {
+		c->cred.uid = geteuid();
+		c->cred.gid = getegid();
+	} else {
+		c->cred.uid = fs->caller.uid;
+		c->cred.gid = fs->caller.gid;
+	}
 	c->cap_override = c->cred.uid == 0 && !fs->caller.unprivileged;
 }
 

@@ -74,6 +74,21 @@ static void release_background(struct pf__open_file *of)
 	pf__request_background(of->super->conn, &r->req);
 }
 
+/* Who opens stays who reads and writes: no call has to ask the system who it is. */
+static int view_of_opener(struct pf_fs *to, const struct pf_fs *view)
+{
+	struct pf__caller c;
+	int r = pf__view_copy(to, view);
+
+	if (r)
+		return r;
+	pf__caller_of(view, &c);
+	to->caller.uid = c.cred.uid;
+	to->caller.gid = c.cred.gid;
+	to->opener = true;
+	return 0;
+}
+
 int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, struct pf__inode *inode,
 		      int flags)
 {
@@ -83,7 +98,7 @@ int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, stru
 	*out = NULL;
 	if (!of)
 		return -ENOMEM;
-	if (pf__view_copy(&of->view, view)) {
+	if (view_of_opener(&of->view, view)) {
 		pf__free(of);
 		return -ENOMEM;
 	}

@@ -76,6 +76,7 @@ struct pf_fs {
 	const void *group; /* of pf__req: this view and the files opened through it */
 	bool is_root_view;
 	bool self; /* acts as the process itself: uid, gid, pid, groups and umask are asked for at use */
+	bool opener; /* an open file's: uid and gid are those at the open, as in the kernel */
 };
 
 /* The caller of one call, resolved. */
