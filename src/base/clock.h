@@ -8,6 +8,7 @@
 
 #define PF_NSEC_PER_SEC  1000000000ull
 #define PF_NSEC_PER_MSEC 1000000ull
+#define PF_NSEC_PER_USEC 1000ull
 #define PF_TIME_FOREVER  UINT64_MAX
 
 /* CLOCK_MONOTONIC in ns, plus what tests added. */

@@ -60,6 +60,8 @@ struct pf__channel {
 	bool reading;            /* a thread is the reader: leader or service */
 	bool polled;             /* the service thread sleeps in poll on it */
 	_Atomic bool dead;
+	/* The reader's: how many waits to go on without spinning, and how many after the next vain one. */
+	_Atomic uint32_t spin_skip, spin_rest;
 };
 
 enum pf__svc_state { SVC_NONE, SVC_RUN, SVC_FUTEX, SVC_POLL };
@@ -121,7 +123,7 @@ struct pf__conn {
 
 	struct pf__forgets forgets;
 	_Atomic uint64_t bad_replies, unknown_replies, notifications, forget_count, forget_messages;
-	_Atomic uint64_t by_leader, by_service;
+	_Atomic uint64_t by_leader, by_service, spin_hits, spin_misses;
 };
 
 /* ---- table.c: requests in flight. All under conn->lock. */

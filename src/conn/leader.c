@@ -13,11 +13,14 @@
 #include "base/futex.h"
 #include "conn/internal.h"
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #define HEADER          sizeof(struct fuse_out_header)
 #define FOLLOW_SLICE_NS PF_NSEC_PER_SEC /* a finite wait: signals end it, SA_RESTART or not */
 #define DRAIN_MAX       64              /* messages read in one go when nobody waits for them */
+#define SPIN_NS         (50 * PF_NSEC_PER_USEC) /* an answer that comes later is slept for */
+#define SPIN_REST_MAX   256 /* waits without spinning, after spinning in vain again and again */
 
 static void set_answer(struct pf__req *req, const struct fuse_out_header *h, size_t len)
 {
@@ -310,10 +313,55 @@ void pf__channel_drain(struct pf__channel *ch)
 
 /* ---- waiting */
 
+static void spin_judged(struct pf__channel *ch, bool hit)
+{
+	uint32_t rest = atomic_load_explicit(&ch->spin_rest, memory_order_relaxed);
+
+	if (hit)
+		rest = 0;
+	else
+		rest = rest ? (rest < SPIN_REST_MAX ? rest * 2 : rest) : 1;
+	atomic_store_explicit(&ch->spin_rest, rest, memory_order_relaxed);
+	atomic_store_explicit(&ch->spin_skip, rest, memory_order_relaxed);
+	pf__count(hit ? &ch->conn->spin_hits : &ch->conn->spin_misses);
+}
+
+/*
+ * Read without sleeping for a while: to wake a thread on a sleeping core takes longer than a quick
+ * server needs to answer. Between two looks the core is offered to others, the server among them,
+ * so that nothing is lost when it runs on this one. -EAGAIN: it has not paid, or has not of late.
+ */
+static ssize_t read_spinning(struct pf__channel *ch, struct pf__req *req, bool *own_done)
+{
+	uint32_t skip = atomic_load_explicit(&ch->spin_skip, memory_order_relaxed);
+	uint64_t until = 0;
+	ssize_t len;
+
+	if (skip) {
+		atomic_store_explicit(&ch->spin_skip, skip - 1, memory_order_relaxed);
+		return -EAGAIN;
+	}
+	for (;;) {
+		len = pf__channel_read(ch, req, 0, own_done);
+		if (len != -EAGAIN)
+			break;
+		if (!until)
+			until = pf__now() + SPIN_NS;
+		else if (pf__now() >= until)
+			break;
+		sched_yield();
+	}
+	spin_judged(ch, len != -EAGAIN);
+	return len;
+}
+
 static int lead(struct pf__channel *ch, struct pf__req *req, bool *leading)
 {
 	bool own_done = false;
-	ssize_t len = pf__channel_read(ch, req, PF_RECV_WAIT, &own_done);
+	ssize_t len = read_spinning(ch, req, &own_done);
+
+	if (len == -EAGAIN)
+		len = pf__channel_read(ch, req, PF_RECV_WAIT, &own_done);
 
 	if (own_done)
 		*leading = false;
