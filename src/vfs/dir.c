@@ -69,14 +69,17 @@ static void take_in_entries(struct pf__open_file *of, struct pf__dirstream *d,
 {
 	struct pf__super *s = of->super;
 	struct pf__dir_record r;
+	struct pf__inode *inode;
 	size_t pos = 0;
 
 	while (pf__dir_next(&s->got->dialect, true, d->buf, d->len, &pos, &r) > 0) {
 		if (r.forget)
 			pf__conn_forget(s->conn, r.entry->nodeid, 1);
-		else if (r.link)
-			pf__name_enter(s->cache, of->inode, r.name, r.namelen, r.entry, sample,
-				       NULL, NULL);
+		else if (r.link && !pf__name_enter(s->cache, of->inode, r.name, r.namelen, r.entry,
+						   sample, NULL, &inode)) {
+			pf__inode_from_readdirplus(inode);
+			pf__inode_put(s->cache, inode);
+		}
 	}
 }
 
@@ -88,6 +91,7 @@ static int request(struct pf__open_file *of, struct pf__dirstream *d, bool plus)
 				  .flags = pf__wire_flags(atomic_load(&of->flags))};
 	struct pf__from f;
 	struct pf__req r;
+	int err;
 
 	pf__from_open(&f, of);
 	pf__req_init(&r, &f.caller, plus ? FUSE_READDIRPLUS : FUSE_READDIR,
@@ -95,7 +99,11 @@ static int request(struct pf__open_file *of, struct pf__dirstream *d, bool plus)
 	pf__req_in(&r, &in, sizeof in);
 	pf__req_out(&r, d->buf, d->size);
 	r.expect_size = d->size;
+	err = pf__gate_enter(&f, of->inode);
+	if (err)
+		return err;
 	pf__request(of->super->conn, &r);
+	pf__gate_leave(&f, of->inode);
 	d->pos = 0;
 	d->len = r.error ? 0 : r.out_len;
 	d->plus = plus;

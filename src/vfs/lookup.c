@@ -128,7 +128,7 @@ static int lookup_slow(const struct pf__from *f, struct pf__inode *dir, const ch
 
 /* What the cache says: 0, -ENOENT, or -EAGAIN with *known for the slow way. */
 static int look(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
-		bool again, struct pf__inode **inode, struct pf__inode **known)
+		enum pf__ask again, struct pf__inode **inode, struct pf__inode **known)
 {
 	enum pf__name_state state = pf__name_find(f->super->cache, dir, name, len, known);
 
@@ -136,11 +136,11 @@ static int look(const struct pf__from *f, struct pf__inode *dir, const char *nam
 		*inode = *known;
 		return 0;
 	}
-	return !again && state == PF_NAME_NEGATIVE ? -ENOENT : -EAGAIN;
+	return again != PF_ASK_ALL && state == PF_NAME_NEGATIVE ? -ENOENT : -EAGAIN;
 }
 
 int pf__lookup_ask(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
-		   bool again, struct pf__inode **inode)
+		   enum pf__ask again, struct pf__inode **inode)
 {
 	struct pf__inode *known;
 	int err;
@@ -172,7 +172,7 @@ int pf__lookup_ask(const struct pf__from *f, struct pf__inode *dir, const char *
 int pf__lookup(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
 	       struct pf__inode **inode)
 {
-	return pf__lookup_ask(f, dir, name, len, false, inode);
+	return pf__lookup_ask(f, dir, name, len, PF_ASK_EXPIRED, inode);
 }
 
 /* ---- ".." */

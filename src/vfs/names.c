@@ -20,7 +20,17 @@ void pf__dir_touched(const struct pf__from *f, struct pf__inode *dir)
 static int check_free(const struct pf__from *f, const struct pf__last *last, bool dir)
 {
 	struct pf__inode *there;
-	int err = pf__lookup_ask(f, last->dir, last->name, last->len, true, &there);
+	int err;
+
+	if (pf__read_only(
+		f)) { /* then nothing is asked: what is not known to be there may not be */
+		enum pf__name_state s =
+		    pf__name_find(f->super->cache, last->dir, last->name, last->len, &there);
+
+		pf__inode_put(f->super->cache, there);
+		return s == PF_NAME_POSITIVE ? -EEXIST : -EROFS;
+	}
+	err = pf__lookup_ask(f, last->dir, last->name, last->len, PF_ASK_POSITIVE, &there);
 
 	pf__inode_put(f->super->cache, there);
 	if (!err)
@@ -38,8 +48,6 @@ int pf__place_new(const struct pf__from *f, const char *path, unsigned walk, boo
 	if (err)
 		return err;
 	err = last->kind == PF_LAST_NAME ? check_free(f, last, dir) : -EEXIST;
-	if (!err && pf__read_only(f))
-		err = -EROFS;
 	if (!err)
 		err = pf__may_create(f, last->dir);
 	if (err)
@@ -204,7 +212,7 @@ static int remove_last(const struct pf__from *f, const struct pf__last *last, un
 
 	if (pf__read_only(f))
 		return -EROFS;
-	err = pf__lookup_ask(f, last->dir, last->name, last->len, walk & PF_WALK_REVAL, &victim);
+	err = pf__lookup_ask(f, last->dir, last->name, last->len, pf__walk_ask(walk), &victim);
 	if (err)
 		return err;
 	err = check_victim(f, last, victim, is_dir);

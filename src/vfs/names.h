@@ -7,16 +7,21 @@
 #include "vfs/perm.h"
 
 /* ---- vfs/lookup.c */
-/* pf__lookup(), but with ask set also what is cached and valid is asked for again: the last
- * component of exclusive creation and the target of a rename; all components after -ESTALE. */
+/* pf__lookup(), but what is cached and valid may be asked for again: positive names for the last
+ * component of exclusive creation and the target of a rename; all of them after -ESTALE. */
+enum pf__ask { PF_ASK_EXPIRED, PF_ASK_POSITIVE, PF_ASK_ALL };
 int pf__lookup_ask(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
-		   bool ask, struct pf__inode **inode);
+		   enum pf__ask ask, struct pf__inode **inode);
 /* ".." of dir: as last known, else by LOOKUP where the server allows it, else -ESTALE. Referenced.
  */
 int pf__lookup_parent(const struct pf__from *f, struct pf__inode *dir, struct pf__inode **parent);
 
 /* ---- vfs/walk.c; besides PF_WALK_* of walk.h */
 #define PF_WALK_REVAL (1u << 8) /* ask for every component again */
+static inline enum pf__ask pf__walk_ask(unsigned walk)
+{
+	return walk & PF_WALK_REVAL ? PF_ASK_ALL : PF_ASK_EXPIRED;
+}
 
 /* The attributes at path, if they can be had without a request, a lock or a reference. 1 and *out
  * (fields in need are valid); 0: take the slow way; negative errno: that is the answer. */

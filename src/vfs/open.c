@@ -226,7 +226,7 @@ static int open_inode(const struct opening *o, struct pf__inode *inode)
 		r = publish(o, of);
 	if (r) {
 		if (r == -ENOENT) /* it has gone meanwhile: so do its names */
-			pf__cache_prune(o->f.super->cache, pf__inode_nodeid(inode));
+			pf__inode_drop_names(o->f.super->cache, inode);
 		else if (r == -ESTALE)
 			pf__inode_expire_names(o->f.super->cache, inode);
 		pf__open_file_free(of);

@@ -85,12 +85,12 @@ static int check_kinds(const struct renaming *x)
 
 static int find_both(struct renaming *x, unsigned walk)
 {
-	int err = pf__lookup_ask(x->f, x->from.dir, x->from.name, x->from.len, walk & PF_WALK_REVAL,
+	int err = pf__lookup_ask(x->f, x->from.dir, x->from.name, x->from.len, pf__walk_ask(walk),
 				 &x->moved);
 
 	if (err)
 		return err;
-	err = pf__lookup_ask(x->f, x->to.dir, x->to.name, x->to.len, true, &x->target);
+	err = pf__lookup_ask(x->f, x->to.dir, x->to.name, x->to.len, PF_ASK_POSITIVE, &x->target);
 	if (err == -ENOENT)
 		return x->flags & RENAME_EXCHANGE ? err : 0;
 	if (!err && (x->flags & RENAME_NOREPLACE))

@@ -296,8 +296,7 @@ static int step(struct slow *w, const struct comp *c, bool last, const char *res
 	if (is_dotdot(c))
 		err = pf__lookup_parent(w->f, w->cur, &next);
 	else
-		err =
-		    pf__lookup_ask(w->f, w->cur, c->name, c->len, w->flags & PF_WALK_REVAL, &next);
+		err = pf__lookup_ask(w->f, w->cur, c->name, c->len, pf__walk_ask(w->flags), &next);
 	if (err)
 		return err;
 	if (pf__inode_type(next) == S_IFLNK && (must_be_dir || (w->flags & PF_WALK_FOLLOW)))
