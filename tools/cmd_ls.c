@@ -190,16 +190,17 @@ static int list_directory(struct tree *tree, const char *path, const char *shown
 	struct above here = {.up = up};
 	struct listing list = {0};
 	struct file dir = FILE_NONE;
-	struct stat st;
+	struct stat st = {0};
 	int err, status;
 
 	err = file_openat(&tree->root, path, O_RDONLY | O_DIRECTORY, 0, &dir);
 	if (!err && options.recursive)
 		err = file_fstat(&dir, &st);
-	if (!err && options.recursive && loops(up, &st))
-		err = -ELOOP;
-	if (err) {
+	if (err)
 		complain(tree->fs, err, "%s", shown);
+	else if (options.recursive && loops(up, &st))
+		complain(false, err = -ELOOP, "%s", shown);
+	if (err) {
 		file_close(&dir);
 		return STATUS_FAILED;
 	}

@@ -290,7 +290,7 @@ static void copy_found(struct cp_dir *dir, const struct file_entry *found)
 	if (!item.src_name || !item.dst_name)
 		complain_entry(dir, -ENOMEM);
 	else if (strchr(item.src_name, '/'))
-		cp_complain_src(&item, -EIO, NULL);
+		cp_refuse(&item, "a name with a slash in it: '%s'");
 	else
 		copy_entry(&item, found->st ? &st : NULL);
 	free(item.src_name);
@@ -317,7 +317,7 @@ static void copy_directory(const struct cp_item *item)
 		return;
 	}
 	if (loops(item)) {
-		cp_complain_src(item, -ELOOP, NULL);
+		cp_refuse(item, "the directory '%s' is inside itself");
 		return;
 	}
 	dir = new_directory(item);
