@@ -48,7 +48,7 @@ check "of each server" test "$(pf ls "${a[@]}" "${b[@]}")" = $'{1}:\nfile\nsub\n
 check "no such program: status 1" status 1 pf ls [ no-such-program-here {} ] {}
 check "it is named" prints "no-such-program-here" pf ls [ no-such-program-here {} ] {}
 check "a server that fails: status 1" status 1 pf ls [ false {} ] {}
-check "a server that never mounts: status 1" status 1 pf ls --timeout=0.3 [ sleep 1000 {} ] {}
+check "a server that never mounts: status 1" status 1 pf ls --timeout=0.3 [ sh -c 'exec sleep 1000' x {} ] {}
 check "one that cannot start stops the others" status 1 pf ls "${a[@]}" [ false {} ] {}
 
 pf cat "${a[@]}" --trace {}/file >out 2>trace
