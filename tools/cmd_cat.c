@@ -14,10 +14,11 @@ enum { BUFFER = 1 << 20 };
 /* 0, or -errno of standard output. */
 static int write_all(const char *data, size_t size)
 {
-	while (size) {
+	/* Interrupted, a write that has begun is only short. */
+	while (size && !interrupted()) {
 		ssize_t n = write(STDOUT_FILENO, data, size);
 
-		if (n < 0 && errno == EINTR && !interrupted())
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { POLITE_MS = 3000, GRACE_MS = 5000 };
+enum { POLITE_MS = 3000, GRACE_MS = 5000, KICK_MS = 50 };
 
 static atomic_int signal_seen;
 static int wake_pipe[2] = {-1, -1};
@@ -27,14 +27,14 @@ static void on_signal(int sig)
 	atomic_compare_exchange_strong(&signal_seen, &none, sig);
 	/* Full means that the watcher has enough to read. */
 	(void)!write(wake_pipe[1], "", 1);
-	/* The thread that may hang in a write to a slow pipe must see EINTR. */
-	if (!pthread_equal(pthread_self(), main_thread) && none == 0)
-		pthread_kill(main_thread, sig);
 	errno = saved;
 }
 
-/* Nothing to do: the write that raised it returns EPIPE, and its caller ends the command. */
-static void on_sigpipe(int sig)
+/*
+ * Nothing to do. SIGPIPE: the write that raised it returns EPIPE, and its caller ends the command.
+ * SIGURG: our own kick, which makes a blocked system call return EINTR.
+ */
+static void on_other_signal(int sig)
 {
 }
 
@@ -44,7 +44,13 @@ static bool another_signal(int timeout_ms)
 	struct pollfd p = {.fd = wake_pipe[0], .events = POLLIN};
 	char byte;
 
-	return poll(&p, 1, timeout_ms) == 1 && read(wake_pipe[0], &byte, 1) == 1;
+	for (; timeout_ms > 0; timeout_ms -= KICK_MS) {
+		/* The main thread may hang in a write to a slow pipe, or be just about to. */
+		pthread_kill(main_thread, SIGURG);
+		if (poll(&p, 1, KICK_MS) == 1 && read(wake_pipe[0], &byte, 1) == 1)
+			return true;
+	}
+	return false;
 }
 
 static void *watch(void *arg)
@@ -54,12 +60,9 @@ static void *watch(void *arg)
 
 	while (read(wake_pipe[0], &byte, 1) != 1)
 		;
-	/* Passing the signal on to the main thread wrote a byte too. */
-	another_signal(20);
 	if (!session_interrupt(session)) {
 		/* Still starting a server: there is no handle to stop, and what was started ends
 		 * with us. */
-		another_signal(20);
 		_exit(128 + interrupted());
 	}
 	another_signal(POLITE_MS);
@@ -88,6 +91,8 @@ int interrupt_watch(struct session *session)
 		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
 	}
-	action.sa_handler = on_sigpipe;
-	return sigaction(SIGPIPE, &action, NULL) ? -errno : 0;
+	action.sa_handler = on_other_signal;
+	if (sigaction(SIGPIPE, &action, NULL) || sigaction(SIGURG, &action, NULL))
+		return -errno;
+	return 0;
 }

@@ -152,6 +152,28 @@ static bool walk_begin(struct walk *walk, const char *word)
 	       (int)sizeof(walk->pending);
 }
 
+/*
+ * Where a path inside a server leaves it again by "..", NULL: it does not. Links inside are not
+ * looked at: a server's root has no parent for it.
+ */
+static const char *way_out(const char *inside)
+{
+	int depth = 0;
+
+	for (const char *at = inside + strspn(inside, "/"); *at; at += strspn(at, "/")) {
+		size_t length = strcspn(at, "/");
+
+		if (length == 2 && !memcmp(at, "..", 2)) {
+			if (--depth < 0)
+				return at;
+		} else if (length != 1 || *at != '.') {
+			depth++;
+		}
+		at += length;
+	}
+	return NULL;
+}
+
 /* The server whose mountpoint the word's way crosses; walk.pending is then the path inside. */
 static struct server *walk_to_server(struct session *session, struct walk *walk, const char *word,
 				     bool follow)
@@ -162,9 +184,12 @@ static struct server *walk_to_server(struct session *session, struct walk *walk,
 		return NULL;
 	for (;;) {
 		struct server *server = server_at(session, walk->at);
+		const char *out = server ? way_out(walk->pending) : NULL;
 
-		if (server)
+		if (server && !out)
 			return server;
+		if (out)
+			memmove(walk->pending, out, strlen(out) + 1);
 		if (!next_component(walk, name))
 			return NULL;
 		step(walk, name, follow);
