@@ -356,7 +356,14 @@ static void dp_write_clears_suid(void **state)
 	struct pf_file *f;
 	struct stat st;
 
-	lookup_as(&w, "foo", 42, S_IFREG | 04777, OTHER, OTHER);
+	struct fuse_entry_out e = mock_entry(42, S_IFREG | 04777, 10, MOCK_FOREVER, MOCK_FOREVER);
+	struct fuse_attr_out after = {.attr_valid = MOCK_FOREVER,
+				      .attr = mock_attr(42, S_IFREG | 0777, 10)};
+
+	e.attr.uid = e.attr.gid = after.attr.uid = after.attr.gid = OTHER;
+	mock_lookup_entry(w.m, 1, "foo", &e);
+	/* The size is doubtful after a write: stat asks. */
+	mock_any_times(mock_body(mock_expect(w.m, FUSE_GETATTR, 42, NULL), &after, sizeof(after)));
 	mock_open(w.m, 42, 0);
 	mock_flush(w.m, 42);
 	mock_release(w.m, 42);
