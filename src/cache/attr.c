@@ -16,20 +16,19 @@
 _Static_assert(sizeof(struct pf__attr) == PF_ATTR_WORDS * 8, "attributes fill their words");
 
 /* All loads acquire, all stores release: their order, which the count relies on, needs no fence. */
-static bool try_load(const struct pf__inode *inode, struct pf__attr *out)
+static inline bool try_load(const struct pf__inode *inode, struct pf__attr *out)
 {
-	uint64_t words[PF_ATTR_WORDS];
+	uint64_t *words = (uint64_t *)out;
 	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
 
 	if (seq & 1)
 		return false;
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
 		words[i] = __atomic_load_n(&inode->attr[i], __ATOMIC_ACQUIRE);
-	memcpy(out, words, sizeof words);
 	return __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq;
 }
 
-static void load(const struct pf__inode *inode, struct pf__attr *out)
+static inline void load(const struct pf__inode *inode, struct pf__attr *out)
 {
 	for (unsigned tries = 0; !try_load(inode, out); tries++)
 		if (tries > 32)
@@ -58,6 +57,26 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 {
 	load(inode, out);
 	return !need || (out->valid_until >= now && !(out->invalid & need));
+}
+
+/* The word of attr that holds a field, the field taken out of it. */
+#define WORD(field) (offsetof(struct pf__attr, field) / 8)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define SHIFT(field) (offsetof(struct pf__attr, field) % 8 * 8)
+#else
+#define SHIFT(field) (32 - offsetof(struct pf__attr, field) % 8 * 8)
+#endif
+#define LOAD(i, field) __atomic_load_n(&(i)->attr[WORD(field)], __ATOMIC_ACQUIRE)
+
+bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
+{
+	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
+	uint64_t until = LOAD(inode, valid_until), invalid = LOAD(inode, invalid);
+
+	*mode = (uint32_t)(LOAD(inode, attr.mode) >> SHIFT(attr.mode));
+	invalid = (uint32_t)(invalid >> SHIFT(invalid));
+	return !(seq & 1) && __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq &&
+	       until >= now && !(invalid & PF_ATTR_MODE);
 }
 
 void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,

@@ -47,6 +47,8 @@ struct pf__attr {
  * now. need 0: any field will do, the copy is for what is there. */
 bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 		    struct pf__attr *out);
+/* The mode alone, for the checks on a path; false: invalid, expired, or just being written. */
+bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode);
 
 /* Take in attributes from a reply; valid_until 0: not cached. They are ignored when a newer local
  * change stands against the sample, or the size is unstable. -EIO and bad inode when the type

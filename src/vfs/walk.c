@@ -72,13 +72,11 @@ static bool is_dotdot(const struct comp *c)
  * its own ids pays for it. 0, or -EAGAIN. */
 static int may_search_anybody(const struct pf__super *s, const struct pf__inode *dir, uint64_t now)
 {
-	struct pf__attr a;
+	uint32_t mode;
 
 	if (!s->default_permissions)
 		return 0;
-	if (!pf__inode_attr(dir, PF_ATTR_MODE | PF_ATTR_OWNER, now, &a))
-		return -EAGAIN;
-	if ((a.attr.mode & 0111) != 0111)
+	if (!pf__inode_mode(dir, now, &mode) || (mode & 0111) != 0111)
 		return -EAGAIN;
 	return !pf__conn_has(s->conn, FUSE_POSIX_ACL) || pf__acl_known_none(dir) ? 0 : -EAGAIN;
 }
