@@ -102,7 +102,7 @@ static void nothing_leaks(void **state)
 	int fds = count_fds(), threads = count_threads();
 	int64_t live = pf__alloc_live();
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 2; i++) {
 		serves_until_stopped(state);
 		failures(state);
 		killed_server(state);
