@@ -13,10 +13,12 @@
 #include "launch/serverpid.h"
 #include "supervise/guard.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -42,6 +44,7 @@ struct pf__launch {
 	pthread_cond_t news; /* CLOCK_MONOTONIC */
 	enum state state;    /* lock, and the next ones */
 	struct pf__mount mount;
+	int hangup; /* our end once more, to hang up when the server unmounts; -1 */
 	bool twice; /* it tried to mount again */
 	bool exited, gone;
 	int status; /* once exited */
@@ -59,6 +62,7 @@ static int on_mount(void *ctx, struct pf__mount *m)
 	if (l->state == STARTING) {
 		l->state = MOUNTED;
 		l->mount = *m;
+		l->hangup = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
 	} else {
 		l->twice = true;
 		err = -EBUSY;
@@ -75,8 +79,11 @@ static bool on_mounted(void *ctx, const char *path, bool unmount)
 
 	pthread_mutex_lock(&l->lock);
 	yes = l->state == MOUNTED && strcmp(path, l->mount.mountpoint) == 0;
-	if (yes && unmount)
+	if (yes && unmount) {
 		l->state = UNMOUNTED;
+		if (l->hangup >= 0)
+			shutdown(l->hangup, SHUT_RDWR);
+	}
 	pthread_mutex_unlock(&l->lock);
 	return yes;
 }
@@ -285,6 +292,7 @@ static struct pf__launch *launch_new(char *const argv[])
 	if (!l)
 		return NULL;
 	l->mount.fd = -1;
+	l->hangup = -1;
 	l->name = pf__strdup(slash && slash[1] ? slash + 1 : argv[0]);
 	if (!l->name) {
 		pf__free(l);
@@ -387,6 +395,8 @@ int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 	pthread_mutex_lock(&l->lock);
 	/* What never mounted has no device that could hang up. */
 	patience_ms = l->state == STARTING ? 0 : PATIENCE_MS;
+	if (l->hangup >= 0)
+		close(pf__take(l->hangup, -1));
 	pthread_mutex_unlock(&l->lock);
 	if (l->output.s)
 		pf__output_mute(&l->output);

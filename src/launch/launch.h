@@ -8,8 +8,9 @@
  * ----------|-------------------------------|------------------------------------------
  * STARTING  | been executed                 | one of the devices it opened, if any
  * MOUNTED   | called mount(2)               | the device that the call named
- * UNMOUNTED | called umount(2) on it        | the same; the server hangs up as it likes
- * besides, in any state: it has exited (its status is known), it is gone with all it started.
+ * UNMOUNTED | called umount(2) on it        | hung up, as the kernel's device would be: go-fuse
+ * waits for that besides, in any state: it has exited (its status is known), it is gone with all it
+ * started.
  */
 #ifndef PF_LAUNCH_H
 #define PF_LAUNCH_H
@@ -50,7 +51,8 @@ int pf__launch(struct pf__launch **l, char *const argv[], const struct pf__launc
 /* What it mounted. Valid until pf__launch_stop(), options and the like too. By /dev/fd all strings
  * but mountpoint are "". */
 const struct pf__mount *pf__launch_mount(const struct pf__launch *l);
-/* Our end. It is the caller's from now on; -1 the second time. */
+/* Our end. It is the caller's from now on; -1 the second time. It hangs up by shutdown(2) or by
+ * pf__launch_stop(); closing alone does not. */
 int pf__launch_take_fd(struct pf__launch *l);
 /* The process that serves: the one started, or, once that has ended, one that holds the device; 0.
  */

@@ -228,6 +228,20 @@ static void other_calls(void **state)
 	assert_int_equal(stop(l, fd), 0);
 }
 
+/* The server unmounts by itself: its device hangs up, and so do we see it. */
+static void unmounts_by_itself(void **state)
+{
+	struct pf__launch *l;
+	char c;
+	int fd;
+
+	(void)state;
+	assert_int_equal(start(&l, 0, "mount", "serve-beside", "umount", "sleep", NULL), 0);
+	fd = pf__launch_take_fd(l);
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	assert_true(stop(l, fd) >= 0);
+}
+
 static void synchronous_init(void **state)
 {
 	const char *mounted = in_scratch("mounted");
@@ -575,6 +589,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(stubborn_children_end),
 	    cmocka_unit_test(clones),
 	    cmocka_unit_test(other_calls),
+	    cmocka_unit_test(unmounts_by_itself),
 	    cmocka_unit_test(synchronous_init),
 	    cmocka_unit_test(synchronous_init_refused),
 	    cmocka_unit_test(messages_are_passed_on),
