@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { POLITE_MS = 3000, GRACE_MS = 5000, KICK_MS = 50 };
+enum { POLITE_MS = 2000, GRACE_MS = 5000, KICK_MS = 50 };
 
 static atomic_int signal_seen;
 static int wake_pipe[2] = {-1, -1};
