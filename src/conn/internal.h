@@ -60,7 +60,8 @@ struct pf__channel {
 	bool reading;            /* a thread is the reader: leader or service */
 	bool polled;             /* the service thread sleeps in poll on it */
 	_Atomic bool dead;
-	/* The reader's: how many waits to go on without spinning, and how many after the next vain one. */
+	/* The reader's: how many waits to go on without spinning, and how many after the next vain
+	 * one. */
 	_Atomic uint32_t spin_skip, spin_rest;
 };
 

@@ -222,6 +222,42 @@ static void test_deadline(void **state)
 	peer_end(&p);
 }
 
+/* The server's own wish; a deadline of the client that is earlier wins. */
+static void test_negotiated_timeout(void **state)
+{
+	struct peer p;
+	uint64_t start;
+
+	peer_init(&p, NULL, NULL);
+	p.init.flags |= FUSE_INIT_EXT;
+	p.init.flags2 = FUSE_REQUEST_TIMEOUT >> 32;
+	p.init.request_timeout = 1;
+	peer_open(&p);
+	p.handler = silent;
+	start = pf__now();
+	assert_int_equal(ask_getattr(p.conn, 5), -ETIMEDOUT);
+	assert_true(pf__now() - start >= PF_NSEC_PER_SEC);
+	peer_end(&p);
+}
+
+static void test_no_deadline(void **state)
+{
+	struct fuse_getattr_in in;
+	struct fuse_attr_out out;
+	struct pf__req req = getattr_req(5, &in, &out);
+	struct peer p;
+
+	peer_init(&p, NULL, NULL);
+	p.config.request_timeout_ms = 1;
+	peer_open(&p);
+	for (int i = 0; i < 20; i++) {
+		req = getattr_req(5, &in, &out);
+		req.marks = PF_REQ_NODEADLINE;
+		assert_int_equal(pf__request(p.conn, &req), 0);
+	}
+	peer_end(&p);
+}
+
 static void test_too_large(void **state)
 {
 	char big[300];
@@ -245,11 +281,12 @@ static void test_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_round_trips),  cmocka_unit_test(test_large_read),
-	    cmocka_unit_test(test_init_refused), cmocka_unit_test(test_init_short),
-	    cmocka_unit_test(test_init_timeout), cmocka_unit_test(test_init_death),
-	    cmocka_unit_test(test_bad_replies),  cmocka_unit_test(test_death),
-	    cmocka_unit_test(test_deadline),     cmocka_unit_test(test_too_large),
+	    cmocka_unit_test(test_round_trips),        cmocka_unit_test(test_large_read),
+	    cmocka_unit_test(test_init_refused),       cmocka_unit_test(test_init_short),
+	    cmocka_unit_test(test_init_timeout),       cmocka_unit_test(test_init_death),
+	    cmocka_unit_test(test_bad_replies),        cmocka_unit_test(test_death),
+	    cmocka_unit_test(test_deadline),           cmocka_unit_test(test_too_large),
+	    cmocka_unit_test(test_negotiated_timeout), cmocka_unit_test(test_no_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,63 @@ static void test_allocations(void **state)
 	assert_true(n > 5);
 }
 
+/* ---- allocations, the server in this process */
+
+static void inproc_request(void *ctx, struct pf_inproc *ch, const void *msg, size_t len)
+{
+	const struct fuse_in_header *h = msg;
+	struct fuse_init_out init = {.major = 7, .minor = 45, .max_write = 128 << 10};
+	struct fuse_attr_out attr;
+	struct fuse_out_header o = {.unique = h->unique};
+	struct iovec iov[2] = {{&o, sizeof(o)}, {NULL, 0}};
+
+	if (h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET)
+		return;
+	peer_attr(&attr, h->nodeid);
+	if (h->opcode == FUSE_INIT)
+		iov[1] = (struct iovec){&init, sizeof(init)};
+	else if (h->opcode == FUSE_GETATTR)
+		iov[1] = (struct iovec){&attr, sizeof(attr)};
+	o.len = sizeof(o) + iov[1].iov_len;
+	(void)pf_inproc_reply(ch, iov, 2);
+}
+
+static bool fail_inproc_allocation(uint64_t nth)
+{
+	static const struct pf_inproc_ops ops = {inproc_request, NULL};
+	int64_t live = pf__alloc_live();
+	int fds = open_descriptors(), err;
+	struct pf_inproc *channel = NULL;
+	struct pf__transport *t;
+	struct peer p;
+	bool reached;
+
+	prepare(&p, true);
+	pf__alloc_fail_at(nth, 0);
+	err = pf__transport_inproc(&t, &ops, NULL, 20, &channel);
+	if (!err)
+		err = pf__conn_open(&p.conn, t, &p.config);
+	check_result(err, "open");
+	if (!err)
+		session(&p);
+	reached = pf__alloc_count() >= nth;
+	pf__alloc_fail_at(0, 0);
+	if (channel)
+		pf_inproc_close(channel);
+	assert_int_equal(pf__alloc_live(), live);
+	assert_int_equal(open_descriptors(), fds);
+	return reached;
+}
+
+static void test_inproc_allocations(void **state)
+{
+	uint64_t n = 1;
+
+	while (fail_inproc_allocation(n))
+		n++;
+	assert_true(n > 5);
+}
+
 /* ---- system calls */
 
 static struct pf__sys real;
@@ -276,15 +333,20 @@ static void fail_message(const char *plan)
 	assert_int_equal(open_descriptors(), fds);
 }
 
-static void test_messages_from_server(void **state)
+/* Both ways: to the server the same words with "tx-" before them. */
+static void test_messages(void **state)
 {
 	static const char *const kinds[] = {"drop=%d",    "delay=%d:30", "short=%d",     "dup=%d",
 					    "reorder=%d", "corrupt=%d",  "disconnect=%d"};
-	char plan[64];
+	char word[32], plan[64];
 
 	for (int k = 0; k < 7; k++)
-		for (int n = 1; n <= 7; n += 2) {
-			snprintf(plan, sizeof(plan), kinds[k], n);
+		for (int n = 1; n <= 6; n++) {
+			/* A spoilt request would be the server's matter: ours aborts. */
+			bool tx = n % 2 == 0 && k != 2 && k != 5;
+
+			snprintf(word, sizeof(word), kinds[k], n);
+			snprintf(plan, sizeof(plan), "%s%s", tx ? "tx-" : "", word);
 			fail_message(plan);
 		}
 }
@@ -322,11 +384,9 @@ static void test_bad_plans(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_allocations),
-	    cmocka_unit_test(test_system_calls),
-	    cmocka_unit_test(test_messages_from_server),
-	    cmocka_unit_test(test_random_corruption),
-	    cmocka_unit_test(test_bad_plans),
+	    cmocka_unit_test(test_allocations),       cmocka_unit_test(test_inproc_allocations),
+	    cmocka_unit_test(test_system_calls),      cmocka_unit_test(test_messages),
+	    cmocka_unit_test(test_random_corruption), cmocka_unit_test(test_bad_plans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
