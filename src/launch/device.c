@@ -33,6 +33,8 @@
 #define SERVER_BUFFER (4 << 20) /* bytes; what is asked of SO_SNDBUF. Gets twice that at most */
 #define SKB_OVERHEAD  32        /* what af_unix keeps of SO_SNDBUF for itself */
 
+#define MAX_UNATTACHED 64 /* devices that servers may hold open without mounting them */
+
 struct device {
 	int fd;    /* our end; -1 once it was handed on with a mount */
 	ino_t ino; /* of the server's end */
@@ -101,10 +103,12 @@ static void device_free(struct device *dev)
 	pf__free(dev);
 }
 
-/* Devices that were opened and closed again, by a fusermount that failed, say. */
-static void drop_dead_devices(struct pf__devices *d)
+/* Drop devices that were opened and closed again, by a fusermount that failed, say. How many are
+ * left that no mount has taken: each is a descriptor of ours. */
+static unsigned drop_dead_devices(struct pf__devices *d)
 {
 	struct pf__list *pos, *tmp;
+	unsigned left = 0;
 
 	pf__list_for_each_safe (pos, tmp, &d->devices) {
 		struct device *dev = pf__list_entry(pos, struct device, link);
@@ -112,7 +116,10 @@ static void drop_dead_devices(struct pf__devices *d)
 
 		if (dev->fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
 			device_free(dev);
+		else
+			left += dev->fd >= 0;
 	}
+	return left;
 }
 
 static int device_new(struct pf__devices *d, int *peer)
@@ -122,7 +129,8 @@ static int device_new(struct pf__devices *d, int *peer)
 	struct stat st;
 	int err;
 
-	drop_dead_devices(d);
+	if (drop_dead_devices(d) >= MAX_UNATTACHED)
+		return -EMFILE;
 	dev = pf__calloc(1, sizeof *dev);
 	if (!dev)
 		return -ENOMEM;

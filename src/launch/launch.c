@@ -2,7 +2,7 @@
 /*
  * One server: guardian, device and output put together, and why it failed.
  *
- * lock is a leaf and guards what the loop thread tells us.
+ * lock guards what the loop thread tells us; only the output's lock is taken under it.
  */
 #include "launch/launch.h"
 #include "base/alloc.h"
