@@ -17,6 +17,7 @@
  *   relative         open the device and mount by relative paths
  *   sync-init        the ioctl
  *   open             the device; close: it again
+ *   hoard            open it again and again, until that fails
  *   mount            open it if need be, and mount; exits with errno + 100 when that fails
  *   second-mount     mount once more on another device; same exit
  *   clone            a second descriptor of it, to serve from
@@ -116,6 +117,14 @@ static void ask(void)
 	close(tty);
 }
 
+static void refused(const char *what)
+{
+	int err = errno;
+
+	fprintf(stderr, "fakeserver: %s: %s\n", what, strerror(err));
+	exit(err + 100);
+}
+
 static int open_device(void)
 {
 	int fd;
@@ -123,10 +132,8 @@ static int open_device(void)
 	if (relative && chdir("/dev") < 0)
 		exit(97);
 	fd = open(relative ? "./fuse" : "/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		perror("fakeserver: /dev/fuse");
-		exit(errno + 100);
-	}
+	if (fd < 0)
+		refused("/dev/fuse");
 	return fd;
 }
 
@@ -142,12 +149,8 @@ static void do_mount(int fd)
 	}
 	snprintf(text, sizeof text, "fd=%d,rootmode=40000,user_id=%d,group_id=%d%s%s", fd,
 		 (int)getuid(), (int)getgid(), *data ? "," : "", data);
-	if (mount("fake,source", target, fstype, mount_flags, text) < 0) {
-		int err = errno;
-
-		fprintf(stderr, "fakeserver: mount: %s\n", strerror(err));
-		exit(err + 100);
-	}
+	if (mount("fake,source", target, fstype, mount_flags, text) < 0)
+		refused("mount");
 }
 
 static void clone_device(void)
@@ -155,10 +158,8 @@ static void clone_device(void)
 	int fd = open_device();
 	uint32_t old = (uint32_t)device;
 
-	if (ioctl(fd, 0x8004e500u, &old) < 0) {
-		perror("fakeserver: clone");
-		exit(errno + 100);
-	}
+	if (ioctl(fd, 0x8004e500u, &old) < 0)
+		refused("clone");
 	if (ioctl(fd, 0x8004e500u, &old) == 0 || errno != EINVAL)
 		exit(91); /* attached already */
 	device = fd;
@@ -270,6 +271,9 @@ static void do_device_word(const char *w)
 		do_mount(device < 0 ? device = open_device() : device);
 	else if (!strcmp(w, "second-mount"))
 		do_mount(open_device());
+	else if (!strcmp(w, "hoard"))
+		for (;;)
+			open_device();
 	else if (!strcmp(w, "clone"))
 		clone_device();
 	else if (!strcmp(w, "backing"))

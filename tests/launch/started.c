@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "started.h"
+#include "base/errmsg.h"
 #include "miniclient.h"
 #include <dirent.h>
 #include <poll.h>
@@ -43,6 +44,20 @@ int start(struct pf__launch **l, unsigned timeout_ms, ...)
 	config.timeout_ms = timeout_ms;
 	config.grace_ms = 200;
 	return pf__launch(l, argv, &config);
+}
+
+int can_supervise(void)
+{
+	struct pf__launch *l;
+	int err = start(&l, 0, "mount", "serve", NULL);
+
+	if (err == -EBUSY || err == -ENOSYS || err == -EPERM || err == -EINVAL) {
+		fprintf(stderr, "skipped: %s\n", pf__errmsg());
+		return 0;
+	}
+	if (!err)
+		pf__launch_stop(l, 100, NULL);
+	return 1;
 }
 
 int serves(struct pf__launch *l, int *fd)

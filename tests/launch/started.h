@@ -12,6 +12,9 @@ extern char scratch[64];       /* a directory of the test's own */
 int scratch_make(void);
 void scratch_remove(void);
 
+/* Tell and return false when this machine (a container, perhaps) does not let us supervise. */
+int can_supervise(void);
+
 /* Start fakeserver with {} and the words, NULL last; timeout_ms 0: the default. */
 int start(struct pf__launch **l, unsigned timeout_ms, ...);
 /* INIT, GETATTR. 0 or errno. */

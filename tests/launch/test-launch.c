@@ -2,6 +2,7 @@
 /* Starting and stopping: what a server does right and wrong, and what is left afterwards. */
 #include "base/alloc.h"
 #include "base/errmsg.h"
+#include "base/sys.h"
 #include "miniclient.h"
 #include "started.h"
 #include <seccomp.h>
@@ -498,6 +499,66 @@ static void allocations_fail(void **state)
 	assert_true(n > 10);
 }
 
+static struct pf__sys real_sys;
+static int fail_in; /* this many calls from now, by any of the replaced functions */
+
+static bool fails_now(void)
+{
+	return fail_in && --fail_in == 0;
+}
+
+static int failing_socketpair(int domain, int type, int protocol, int sv[2])
+{
+	return fails_now() ? -EMFILE : real_sys.socketpair(domain, type, protocol, sv);
+}
+
+static int failing_eventfd(unsigned initial, int flags)
+{
+	return fails_now() ? -EMFILE : real_sys.eventfd(initial, flags);
+}
+
+static int failing_thread_create(unsigned long *thread, void *(*fn)(void *), void *arg)
+{
+	return fails_now() ? -EAGAIN : real_sys.thread_create(thread, fn, arg);
+}
+
+/* Each of our system calls fails once. */
+static void system_calls_fail(void **state)
+{
+	struct pf__launch *l;
+	int fds, n = 0, err;
+
+	(void)state;
+	start_and_stop(0);
+	fds = count_fds();
+	real_sys = pf__sys;
+	pf__sys.socketpair = failing_socketpair;
+	pf__sys.eventfd = failing_eventfd;
+	pf__sys.thread_create = failing_thread_create;
+	do {
+		fail_in = ++n;
+		err = start(&l, 2000, "mount", "serve", NULL);
+		fail_in = 0;
+		if (err == 0)
+			assert_int_equal(stop(l, -1), 0);
+		assert_int_equal(count_fds(), fds);
+	} while (err);
+	pf__sys = real_sys;
+	assert_true(n > 4);
+}
+
+/* A server cannot use up our descriptors. */
+static void hoards_devices(void **state)
+{
+	struct pf__launch *l;
+
+	(void)state;
+	expect_failure(
+	    start(&l, 0, "hoard", NULL), -ENOTCONN,
+	    "fakeserver exited with status 124 before it mounted: fakeserver: /dev/fuse: Too "
+	    "many open files");
+}
+
 /* argv[1] of this program: "starter". Starts a server and waits to be killed. */
 static int starter(void)
 {
@@ -599,6 +660,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(in_a_container),
 	    cmocka_unit_test(nothing_leaks),
 	    cmocka_unit_test(allocations_fail),
+	    cmocka_unit_test(system_calls_fail),
+	    cmocka_unit_test(hoards_devices),
 	    cmocka_unit_test(starter_is_killed),
 	    cmocka_unit_test(starter_is_terminated),
 	};
@@ -610,5 +673,5 @@ int main(int argc, char **argv)
 		return !strcmp(argv[1], "nested")      ? nested()
 		       : !strcmp(argv[1], "contained") ? contained()
 						       : starter();
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return can_supervise() ? cmocka_run_group_tests(tests, setup, teardown) : 77;
 }
