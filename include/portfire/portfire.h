@@ -136,9 +136,11 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
  * is wrong; ENODEV after the client has gone.
  */
 int pf_inproc_reply(struct pf_inproc *channel, const struct iovec *iov, int iovcnt);
-/* Hang up, as a server that exits does, and give the channel back: it must not be used after it. Every
- * server calls this once, also after disconnected(); until then the channel stays allocated, so that
- * late replies are safe. */
+/*
+ * Hang up, as a server that exits does, and give the channel back: it must not be used after it. Every
+ * server that request() was called for calls this once, also after disconnected() or when attaching
+ * failed; until then the channel stays allocated, so that late replies are safe.
+ */
 void pf_inproc_close(struct pf_inproc *channel);
 
 /*

@@ -45,6 +45,7 @@ struct pf_inproc {
 	_Atomic unsigned refs;     /* the client, the server */
 	_Atomic unsigned calls;    /* CALL_GONE | n * CALL_ONE */
 	_Atomic bool told;         /* disconnected() was called, or must not be */
+	_Atomic bool known;        /* the server knows its end, and so holds it */
 	_Atomic uint32_t arrivals; /* futex word: counts messages, and the ends */
 
 	struct pf__mutex lock; /* rank TRANSPORT; guards what follows */
@@ -213,6 +214,14 @@ static int send_copy(struct pf_inproc *c, const struct iovec *iov, int n, size_t
 	return 0;
 }
 
+/* With its first request the server learns of its end: from now on it is the server's to close. */
+static void introduce(struct pf_inproc *c)
+{
+	if (!atomic_load_explicit(&c->known, memory_order_relaxed) &&
+	    !atomic_exchange(&c->known, true))
+		atomic_fetch_add(&c->refs, 1);
+}
+
 static int inproc_send(struct pf__transport *t, const struct iovec *iov, int n)
 {
 	struct pf_inproc *c = of(t);
@@ -224,6 +233,7 @@ static int inproc_send(struct pf__transport *t, const struct iovec *iov, int n)
 	/* told stands for "the server hung up" here: it is set before server_gone. */
 	if (call_begin(c) && !atomic_load_explicit(&c->told, memory_order_relaxed)) {
 		err = 0;
+		introduce(c);
 		if (n == 1)
 			c->ops->request(c->ctx, c, iov[0].iov_base, len);
 		else
@@ -358,7 +368,8 @@ int pf__transport_inproc(struct pf__transport **t, const struct pf_inproc_ops *o
 	c->ops = ops;
 	c->ctx = ctx;
 	c->tick_ms = tick_ms ? tick_ms : 1;
-	atomic_init(&c->refs, 2);
+	atomic_init(&c->refs, channel ? 2 : 1);
+	atomic_init(&c->known, channel != NULL);
 	c->last = &c->first;
 	c->efd = pf__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = c->efd < 0 ? c->efd : pf__mutex_init(&c->lock, PF_RANK_TRANSPORT);
@@ -369,6 +380,7 @@ int pf__transport_inproc(struct pf__transport **t, const struct pf_inproc_ops *o
 		return err;
 	}
 	*t = &c->t;
-	*channel = c;
+	if (channel)
+		*channel = c;
 	return 0;
 }

@@ -54,7 +54,8 @@ struct pf__transport {
  * may send in one message, 0 unknown: the system's default is assumed. */
 int pf__transport_fd(struct pf__transport **t, int fd, unsigned tick_ms, size_t peer_sndbuf);
 
-/* A server in this process; *channel is the server's end. */
+/* A server in this process; *channel is the server's end. channel NULL: the server is given its end
+ * with the first request; until then there is nothing that it could close. */
 int pf__transport_inproc(struct pf__transport **t, const struct pf_inproc_ops *ops, void *ctx,
 			 unsigned tick_ms, struct pf_inproc **channel);
 

@@ -291,21 +291,15 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 		     const struct pf_options *options)
 {
 	struct pf__transport *inproc, *t;
-	struct pf_inproc *channel;
 	struct pf_options o;
 	int r = pf__options_read(&o, options);
 
 	*fs = NULL;
 	if (!r)
-		r = pf__transport_inproc(&inproc, ops, ctx, TICK_MS, &channel);
-	if (r)
-		return r;
-	r = stack_transport(&t, inproc, &o);
-	if (r) {
-		pf_inproc_close(channel); /* the server has never heard of it */
-		return r;
-	}
-	return pf__super_open(fs, t, options, NULL, NULL, NULL);
+		r = pf__transport_inproc(&inproc, ops, ctx, TICK_MS, NULL);
+	if (!r)
+		r = stack_transport(&t, inproc, &o);
+	return r ? r : pf__super_open(fs, t, options, NULL, NULL, NULL);
 }
 
 /* Every handle back first, then every lookup, which the handles' inodes held until then. */
