@@ -25,6 +25,7 @@ struct play {
 	int at;     /* hang up at this request, counted from 1 with INIT; 0 never */
 	bool after; /* after answering it */
 	_Atomic int seen;
+	_Atomic bool created; /* "a" is there from now on */
 };
 
 static void count_and_maybe_die(struct mock_req *req, struct play *p, const void *body, size_t len,
@@ -63,9 +64,13 @@ static void serve(struct mock_req *req, void *ctx)
 		mock_answer_error(req, ENOSYS);
 		return;
 	case FUSE_LOOKUP:
-		count_and_maybe_die(req, p, NULL, 0, ENOENT);
+		if (p->created && !strcmp(req->name, "a"))
+			count_and_maybe_die(req, p, &file, sizeof(file), 0);
+		else
+			count_and_maybe_die(req, p, NULL, 0, ENOENT);
 		return;
 	case FUSE_CREATE:
+		p->created = true;
 		count_and_maybe_die(req, p, &created, sizeof(created), 0);
 		return;
 	case FUSE_GETATTR:
@@ -229,7 +234,7 @@ static int unspoilt(void **state)
 
 	inproc = getenv("MOCK_INPROC") != NULL;
 	live(NULL, &play, 0); /* first time: what the process keeps for ever */
-	play.seen = 0;
+	play = (struct play){0};
 	steps = live(NULL, &play, 0);
 	assert_int_equal(worst, 0);
 	assert_true(steps > 15);
