@@ -155,13 +155,26 @@ bool pf__conn_drain(struct pf__conn *conn, unsigned timeout_ms)
 	return !background_left(conn);
 }
 
+/* All of them, also those that another thread is sending: DESTROY comes after. */
+static void flush_all_forgets(struct pf__conn *conn, uint64_t deadline)
+{
+	while (pf__forgets_left(conn) && !conn->dead && pf__now() < deadline) {
+		pf__conn_flush_forgets(conn);
+		if (!pf__forgets_left(conn))
+			return;
+		/* No room: the server may be waiting for us to read. */
+		pf__channel_drain(conn->channels[0]);
+		poll(NULL, 0, 1);
+	}
+}
+
 void pf__conn_close(struct pf__conn *conn, unsigned timeout_ms)
 {
 	uint64_t deadline = pf__now() + timeout_ms * PF_NSEC_PER_MSEC;
 
 	atomic_store(&conn->closing, true);
 	wait_background(conn, deadline);
-	pf__conn_flush_forgets(conn);
+	flush_all_forgets(conn, deadline);
 	pf__destroy(conn, deadline);
 	if (conn->config.ops && conn->config.ops->hanging_up)
 		conn->config.ops->hanging_up(conn->config.ctx);

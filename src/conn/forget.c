@@ -57,6 +57,17 @@ uint64_t pf__forgets_due(struct pf__conn *conn)
 	return due;
 }
 
+bool pf__forgets_left(struct pf__conn *conn)
+{
+	struct pf__forgets *f = &conn->forgets;
+	bool left;
+
+	pf__mutex_lock(&f->lock);
+	left = f->n || f->flushing;
+	pf__mutex_unlock(&f->lock);
+	return left;
+}
+
 /* ---- sending */
 
 static int send_forgets(struct pf__conn *conn, const struct fuse_forget_one *one, uint32_t n)

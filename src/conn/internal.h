@@ -195,6 +195,8 @@ void pf__resend(struct pf__conn *conn);
 int pf__forgets_init(struct pf__conn *conn);
 void pf__forgets_drop(struct pf__conn *conn);
 void pf__forgets_free(struct pf__conn *conn);
+/* Some are queued, or just being sent. */
+bool pf__forgets_left(struct pf__conn *conn);
 /* When they must go out; PF_TIME_FOREVER none. */
 uint64_t pf__forgets_due(struct pf__conn *conn);
 

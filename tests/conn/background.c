@@ -305,6 +305,33 @@ static void test_old_minor_has_no_batches(void **state)
 	peer_end(&p);
 }
 
+/* Whichever thread is sending them: DESTROY comes after the last forget. */
+static bool destroy_is_last(struct peer *p, const struct fuse_in_header *h, const void *arg)
+{
+	struct counts *c = p->ctx;
+
+	count(p, h, arg);
+	if (h->opcode == FUSE_DESTROY && c->entries != 3000)
+		c->single = 12345;
+	return false;
+}
+
+static void test_forgets_before_destroy(void **state)
+{
+	for (int round = 0; round < 30; round++) {
+		struct counts c = {0};
+		struct peer p;
+
+		peer_init(&p, destroy_is_last, &c);
+		peer_open(&p);
+		for (int i = 0; i < 3000; i++)
+			pf__conn_forget(p.conn, i % 600, 1);
+		peer_end(&p);
+		assert_int_equal(c.entries, 3000);
+		assert_int_not_equal(c.single, 12345);
+	}
+}
+
 static void test_close_flushes(void **state)
 {
 	struct counts c = {0};
@@ -332,6 +359,7 @@ int main(void)
 	    cmocka_unit_test(test_batches),
 	    cmocka_unit_test(test_old_minor_has_no_batches),
 	    cmocka_unit_test(test_close_flushes),
+	    cmocka_unit_test(test_forgets_before_destroy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
