@@ -22,6 +22,8 @@ void mock_fail(struct mock *m, const char *fmt, ...)
 	if (at + 2 < sizeof(m->errors)) {
 		vsnprintf(m->errors + at, sizeof(m->errors) - at - 1, fmt, ap);
 		strcat(m->errors, "\n");
+		if (getenv("MOCK_VERBOSE"))
+			fprintf(stderr, "mock: %s", m->errors + at);
 	}
 	va_end(ap);
 }

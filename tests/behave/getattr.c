@@ -323,6 +323,7 @@ static void read_only(void **state)
 	fails(pf_open(m->fs, "foo", O_WRONLY, 0, &f), EROFS);
 	fails(pf_setxattr(m->fs, "foo", "user.a", "b", 1, 0), EROFS);
 	fails(pf_removexattr(m->fs, "foo", "user.a"), EROFS);
+	mock_any_times(mock_lookup_error(m, 1, "d", ENOENT));
 	fails(pf_mkdir(m->fs, "/d", 0755), EROFS);
 	fails(pf_unlink(m->fs, "foo"), EROFS);
 	assert_int_equal(mock_count(m, FUSE_SETATTR) + mock_count(m, FUSE_UNLINK), 0);

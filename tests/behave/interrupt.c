@@ -157,7 +157,11 @@ static void by_signal(int flags)
 
 	sigaction(SIGUSR1, &sa, &old);
 	run(&s);
-	pthread_kill(s.call.thread, SIGUSR1);
+	/* A signal counts when it finds the call asleep; before that it only runs its handler. */
+	while (!mock_count(m, FUSE_INTERRUPT)) {
+		pthread_kill(s.call.thread, SIGUSR1);
+		nanosleep(&(struct timespec){0, 5 * MS}, NULL);
+	}
 	mock_wait_seen(intr, 1);
 	mock_answer_error(s.req, EINTR);
 	assert_int_equal(join(&s), -EINTR);

@@ -245,7 +245,8 @@ static void short_write_iov(void **state)
 {
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 0, O_WRONLY, FOPEN_DIRECT_IO, &f);
-	struct iovec iov[] = {{"12345678", 8}, {"abcdefgh", 8}};
+	char one[] = "12345678", two[] = "abcdefgh";
+	struct iovec iov[] = {{one, 8}, {two, 8}};
 
 	mock_write(m, 42, 0, 16, 7);
 	assert_int_equal(pf_pwritev(f, iov, 2, 0), 7);
