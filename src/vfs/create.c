@@ -65,7 +65,7 @@ static int send_create(const struct pf__from *f, struct pf__inode *dir, const ch
 	pf__request(f->super->conn, r);
 	if (r->forget)
 		pf__conn_forget(f->super->conn, e->nodeid, 1);
-	if (r->error == -EEXIST)
+	if (r->error == -EEXIST || r->error == -EINTR) /* what was known is wrong, or may be */
 		pf__name_drop(f->super->cache, dir, name, len);
 	return r->error;
 }

@@ -6,6 +6,7 @@
 #include "base/errmsg.h"
 #include "vfs/create.h"
 #include "vfs/internal.h"
+#include "vfs/names.h"
 #include "vfs/perm.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -312,7 +313,9 @@ static int open_last(struct opening *o, struct pf__last *last, unsigned *depth)
 		return open_unnamed(o);
 	if (last->slash)
 		return -EISDIR;
-	r = pf__lookup(&o->f, last->dir, last->name, last->len, &inode);
+	/* What is cached may have gone: that a name is taken is asked afresh. */
+	r = pf__lookup_ask(&o->f, last->dir, last->name, last->len,
+			   o->flags & O_EXCL ? PF_ASK_POSITIVE : PF_ASK_EXPIRED, &inode);
 	if (r == -ENOENT)
 		return create_last(o, last);
 	if (r)
