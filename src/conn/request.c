@@ -297,20 +297,42 @@ static bool withdraw(struct pf__conn *conn, struct pf__req *req)
 	return ours;
 }
 
+/* The channel is gone. If it was one of several, see to it that its end is found, and use another.
+ */
+static bool others_left(struct pf__conn *conn, struct pf__channel *gone)
+{
+	bool others = false;
+
+	pf__mutex_lock(&conn->lock);
+	for (unsigned i = 0; i < conn->nchannels; i++)
+		others |= conn->channels[i] != gone && !conn->channels[i]->dead;
+	pf__mutex_unlock(&conn->lock);
+	if (others)
+		pf__channel_drain(gone);
+	return others;
+}
+
 static int submit(struct pf__conn *conn, struct pf__req *req, uint64_t deadline)
 {
 	int err = pf__req_prepare(conn, req);
 
 	if (deadline < req->deadline)
 		req->deadline = deadline;
-	if (!err)
-		err = admit(conn, req);
 	if (err)
 		return err;
-	err = pf__req_send(req->channel, req);
-	if (err == -EAGAIN)
-		err = send_when_writable(conn, req);
-	return err && withdraw(conn, req) ? err : 0;
+	for (int tries = 0; tries < PF__CHANNELS_MAX; tries++) {
+		err = admit(conn, req);
+		if (err)
+			return err;
+		err = pf__req_send(req->channel, req);
+		if (err == -EAGAIN)
+			err = send_when_writable(conn, req);
+		if (!err || !withdraw(conn, req))
+			return 0;
+		if (err != -ENOTCONN || !others_left(conn, req->channel))
+			return err;
+	}
+	return err;
 }
 
 /* Without a service thread the callers see to what is due. */

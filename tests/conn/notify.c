@@ -248,6 +248,24 @@ static void test_one_channel_closes(void **state)
 	peer_end(&q);
 }
 
+/* A channel has closed, and nobody has noticed yet: the request goes another way. */
+static void test_closed_channel_is_avoided(void **state)
+{
+	struct log l = {0};
+	struct peer p, q;
+
+	peer_init(&p, NULL, &l);
+	p.config.service_thread = false;
+	peer_open(&p);
+	add_channel(&p, &q, NULL, NULL);
+	peer_hang_up(&p);
+	for (int i = 1; i < 20; i++)
+		assert_err(ask_getattr(p.conn, i), 0);
+	assert_false(pf__conn_dead(p.conn));
+	peer_end(&p);
+	peer_end(&q);
+}
+
 /* ---- without service thread */
 
 static void bg_done(struct pf__req *req)
@@ -305,9 +323,13 @@ static void test_own_event_loop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_between_answers), cmocka_unit_test(test_while_idle),
-	    cmocka_unit_test(test_before_init),     cmocka_unit_test(test_retrieve),
-	    cmocka_unit_test(test_resend),          cmocka_unit_test(test_one_channel_closes),
+	    cmocka_unit_test(test_between_answers),
+	    cmocka_unit_test(test_while_idle),
+	    cmocka_unit_test(test_before_init),
+	    cmocka_unit_test(test_retrieve),
+	    cmocka_unit_test(test_resend),
+	    cmocka_unit_test(test_one_channel_closes),
+	    cmocka_unit_test(test_closed_channel_is_avoided),
 	    cmocka_unit_test(test_own_event_loop),
 	};
 
