@@ -236,14 +236,14 @@ static int start_supervised(struct pf__launch *l, char *const argv[],
 {
 	uint32_t timeout_ms = config->timeout_ms ? config->timeout_ms : DEFAULT_TIMEOUT_MS;
 	PF_AUTO_CLOSE int output = -1;
-	int err = 0;
+	int err;
 
-	if (pf__command_has_braces(argv))
+	err = set_up(l, config, &output);
+	/* Just before the guardian comes, who removes it even if we are killed. */
+	if (!err && pf__command_has_braces(argv))
 		err = pf__private_directory(&l->private);
 	if (!err)
 		err = pf__command_make(&l->command, argv, l->private);
-	if (!err)
-		err = set_up(l, config, &output);
 	if (!err)
 		err = start_guard(l, output, -1);
 	if (output >= 0)

@@ -22,8 +22,9 @@
  *   second-mount     mount once more on another device; same exit
  *   clone            a second descriptor of it, to serve from
  *   backing          BACKING_OPEN; exits with 90 unless it gives EPERM
- *   umount           umount2; same exit
- *   remount          MS_REMOUNT; same exit
+ *   await=FIFO       until somebody has opened it for writing
+ *   orphan=FILE      open FILE read-write and mount, which must work and fail with EPERM; then
+ * write "fine" into FILE umount           umount2; same exit remount          MS_REMOUNT; same exit
  *   read-hack        what go-fuse does below its mountpoint; exits with 92 when it fails
  *   serve-beside     serve in a child and go on
  *   note=FILE        make the file
@@ -249,6 +250,15 @@ static void note(const char *file)
 	close(fd);
 }
 
+static void orphan(const char *file)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	int failed = mount("x", mountpoint, "fuse", 0, "fd=0");
+
+	if (fd < 0 || !failed || errno != EPERM || write(fd, "fine", 4) != 4)
+		exit(89);
+}
+
 static int is(const char *word, const char *name, const char **value)
 {
 	size_t n = strlen(name);
@@ -305,6 +315,10 @@ static void do_word(const char *w)
 			pause();
 	else if (is(w, "note=", &v))
 		note(v);
+	else if (is(w, "await=", &v))
+		close(open(v, O_RDONLY | O_CLOEXEC));
+	else if (is(w, "orphan=", &v))
+		orphan(v);
 	else if (is(w, "pids=", &v))
 		pids = v, note_pid();
 	else if (!strcmp(w, "ask"))

@@ -42,7 +42,7 @@ int start(struct pf__launch **l, unsigned timeout_ms, ...)
 		n++;
 	va_end(ap);
 	config.timeout_ms = timeout_ms;
-	config.grace_ms = 200;
+	config.grace_ms = getenv("GRACE_MS") ? (uint32_t)atoi(getenv("GRACE_MS")) : 200;
 	return pf__launch(l, argv, &config);
 }
 

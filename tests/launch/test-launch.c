@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "miniclient.h"
 #include "started.h"
+#include <fcntl.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -621,6 +622,49 @@ static void starter_is_terminated(void **state)
 	dies_by(SIGTERM);
 }
 
+/* argv[1] of this program: "orphan". */
+static int starter_of_orphan(void)
+{
+	struct pf__launch *l;
+	int fd;
+
+	if (start(&l, 0, word_in_scratch("pids=", "orphan-pids"), "ignore-term", "mount", "serve",
+		  word_in_scratch("await=", "fifo"), word_in_scratch("orphan=", "result"), NULL) ||
+	    serves(l, &fd))
+		return 1;
+	kill(getpid(), SIGKILL);
+	return 2;
+}
+
+/* Who outlives us saves his data, but mounts nothing for real: there is nobody to take it away. */
+static void calls_after_our_death(void **state)
+{
+	int pids[1], fd, status;
+	char text[8] = "";
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mkfifo(in_scratch("fifo"), 0600), 0);
+	close(open(in_scratch("result"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	pid = fork();
+	if (pid == 0) {
+		setenv("SCRATCH", scratch, 1);
+		setenv("GRACE_MS", "5000", 1);
+		execl("/proc/self/exe", "test-launch", "orphan", NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(read_pids(in_scratch("orphan-pids"), pids, 1), 1);
+	fd = open(in_scratch("fifo"), O_RDWR | O_CLOEXEC); /* does not block, and opens its open */
+	assert_true(ends_within(pids[0], ALIVE_MS));
+	close(fd);
+	fd = open(in_scratch("result"), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, text, sizeof text), 4);
+	assert_string_equal(text, "fine");
+	close(fd);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -632,6 +676,15 @@ static int teardown(void **state)
 	(void)state;
 	scratch_remove();
 	return 0;
+}
+
+static int run_as(const char *part)
+{
+	if (!strcmp(part, "nested"))
+		return nested();
+	if (!strcmp(part, "contained"))
+		return contained();
+	return !strcmp(part, "orphan") ? starter_of_orphan() : starter();
 }
 
 int main(int argc, char **argv)
@@ -664,14 +717,13 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(hoards_devices),
 	    cmocka_unit_test(starter_is_killed),
 	    cmocka_unit_test(starter_is_terminated),
+	    cmocka_unit_test(calls_after_our_death),
 	};
 
 	fakeserver = getenv("FAKESERVER");
 	if (getenv("SCRATCH"))
 		snprintf(scratch, sizeof scratch, "%s", getenv("SCRATCH"));
 	if (argc > 1)
-		return !strcmp(argv[1], "nested")      ? nested()
-		       : !strcmp(argv[1], "contained") ? contained()
-						       : starter();
+		return run_as(argv[1]);
 	return can_supervise() ? cmocka_run_group_tests(tests, setup, teardown) : 77;
 }
