@@ -41,7 +41,7 @@ void pf__forgets_drop(struct pf__conn *conn)
 	struct pf__forgets *f = &conn->forgets;
 
 	pf__mutex_lock(&f->lock);
-	f->n = 0;
+	f->head = f->n = 0;
 	f->due = PF_TIME_FOREVER;
 	pf__mutex_unlock(&f->lock);
 }
@@ -106,10 +106,12 @@ static void forgets_remove(struct pf__forgets *f, size_t k)
 {
 	if (k > f->n) /* dropped meanwhile */
 		k = f->n;
+	f->head += k;
 	f->n -= k;
-	memmove(f->q, f->q + k, f->n * sizeof(*f->q));
-	if (!f->n)
+	if (!f->n) {
+		f->head = 0;
 		f->due = PF_TIME_FOREVER;
+	}
 }
 
 /* One message of the oldest ones; false when there is no more to do now. */
@@ -122,7 +124,7 @@ static bool flush_some(struct pf__conn *conn)
 
 	pf__mutex_lock(&f->lock);
 	n = pf__min_u64(f->n, most);
-	memcpy(batch, f->q, n * sizeof(*batch));
+	memcpy(batch, f->q + f->head, n * sizeof(*batch));
 	pf__mutex_unlock(&f->lock);
 	if (!n)
 		return false;
@@ -165,8 +167,13 @@ static bool make_room(struct pf__forgets *f)
 	bool first = f->q == f->kept;
 	struct fuse_forget_one *q;
 
-	if (f->n < f->cap)
+	if (f->head + f->n < f->cap)
 		return true;
+	if (f->head > f->cap / 2) { /* more gone than left: moving them is cheap */
+		memmove(f->q, f->q + f->head, f->n * sizeof(*f->q));
+		f->head = 0;
+		return true;
+	}
 	q = pf__realloc(first ? NULL : f->q, 2 * f->cap * sizeof(*q));
 	if (!q)
 		return false;
@@ -198,7 +205,7 @@ void pf__conn_forget(struct pf__conn *conn, uint64_t nodeid, uint64_t nlookup)
 	pf__mutex_lock(&f->lock);
 	queued = make_room(f);
 	if (queued) {
-		f->q[f->n++] = one;
+		f->q[f->head + f->n++] = one;
 		if (f->n == 1) {
 			f->due = pf__now() + DELAY_NS;
 			wake_service(conn, f->due);
