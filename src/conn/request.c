@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define WRITABLE_SLICE_MS 5
+#define DRAINS_MAX        16
 #define CHECK_MAX         8192 /* largest body that is looked into, but for lists of names */
 
 /* ---- encode */
@@ -290,25 +291,24 @@ static bool withdraw(struct pf__conn *conn, struct pf__req *req)
 
 	pf__mutex_lock(&conn->lock);
 	ours = pf__req_take(conn, req);
-	/* The server is gone, but what it said last may still be unread. */
-	if (ours && req->channel->background)
-		pf__service_kick(conn);
 	pf__mutex_unlock(&conn->lock);
 	return ours;
 }
 
-/* The channel is gone. If it was one of several, see to it that its end is found, and use another.
+/*
+ * The peer does not take messages any more. Read what it said last, unless somebody does so, until
+ * its end is found: requests that nobody waits for depend on it. True when other channels are left.
  */
-static bool others_left(struct pf__conn *conn, struct pf__channel *gone)
+static bool channel_gone(struct pf__conn *conn, struct pf__channel *gone)
 {
 	bool others = false;
 
+	for (int i = 0; i < DRAINS_MAX && !gone->dead; i++)
+		pf__channel_drain(gone);
 	pf__mutex_lock(&conn->lock);
 	for (unsigned i = 0; i < conn->nchannels; i++)
 		others |= conn->channels[i] != gone && !conn->channels[i]->dead;
 	pf__mutex_unlock(&conn->lock);
-	if (others)
-		pf__channel_drain(gone);
 	return others;
 }
 
@@ -329,7 +329,7 @@ static int submit(struct pf__conn *conn, struct pf__req *req, uint64_t deadline)
 			err = send_when_writable(conn, req);
 		if (!err || !withdraw(conn, req))
 			return 0;
-		if (err != -ENOTCONN || !others_left(conn, req->channel))
+		if (err != -ENOTCONN || !channel_gone(conn, req->channel))
 			return err;
 	}
 	return err;

@@ -266,6 +266,36 @@ static void test_closed_channel_is_avoided(void **state)
 	peer_end(&q);
 }
 
+/* Nobody reads: the first call that finds the server gone ends the background requests too. */
+static void ended(struct pf__req *req)
+{
+	atomic_fetch_add((_Atomic unsigned *)req->done_ctx, 1);
+}
+
+static void test_send_finds_the_end(void **state)
+{
+	struct log l = {0};
+	_Atomic unsigned n = 0;
+	struct fuse_getattr_in in;
+	struct fuse_attr_out out;
+	struct pf__req req = getattr_req(3, &in, &out);
+	struct peer p;
+
+	peer_init(&p, keep, &l);
+	p.config.service_thread = false;
+	peer_open(&p);
+	req.done = ended;
+	req.done_ctx = &n;
+	pf__request_background(p.conn, &req);
+	wait_for(&l.asked, 1);
+	peer_hang_up(&p);
+	assert_err(ask_getattr(p.conn, 1), -ENOTCONN);
+	assert_int_equal(n, 1);
+	assert_err(req.error, -ENOTCONN);
+	assert_true(pf__conn_dead(p.conn));
+	peer_end(&p);
+}
+
 /* ---- without service thread */
 
 static void bg_done(struct pf__req *req)
@@ -330,6 +360,7 @@ int main(void)
 	    cmocka_unit_test(test_resend),
 	    cmocka_unit_test(test_one_channel_closes),
 	    cmocka_unit_test(test_closed_channel_is_avoided),
+	    cmocka_unit_test(test_send_finds_the_end),
 	    cmocka_unit_test(test_own_event_loop),
 	};
 
