@@ -51,7 +51,7 @@ static bool sent(struct pf__conn *conn, struct pf__req *req, int err, struct pf_
 	if (!err && !oneway) {
 		pf__req_unpin(conn, req, done);
 		/* Its answer must be read by somebody. */
-		if (ch->background && !ch->reading && !ch->polled)
+		if (pf__channel_unattended(ch))
 			pf__service_kick(conn);
 		return true;
 	}
@@ -67,6 +67,14 @@ static bool sent(struct pf__conn *conn, struct pf__req *req, int err, struct pf_
 	pf__req_complete(conn, req, done);
 	pf__req_unpin(conn, req, done);
 	return true;
+}
+
+static bool any_unattended(struct pf__conn *conn)
+{
+	for (unsigned i = 0; i < conn->nchannels; i++)
+		if (pf__channel_unattended(conn->channels[i]))
+			return true;
+	return false;
 }
 
 void pf__bg_pump(struct pf__conn *conn)
@@ -87,6 +95,9 @@ void pf__bg_pump(struct pf__conn *conn)
 		pf__mutex_lock(&conn->lock);
 		more = sent(conn, req, err, &done);
 	}
+	/* What is left waits for the end of others, the lazy ones too. */
+	if (!pf__list_empty(&conn->queue) && any_unattended(conn))
+		pf__service_kick(conn);
 	pf__mutex_unlock(&conn->lock);
 	pf__run_done(conn, &done);
 }

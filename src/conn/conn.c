@@ -127,8 +127,7 @@ static bool background_left(struct pf__conn *conn)
 	return begun != atomic_load(&conn->bg_ended);
 }
 
-/* Until the background requests have ended, or the deadline. */
-static void wait_background(struct pf__conn *conn, uint64_t deadline)
+static void wait_each_background(struct pf__conn *conn, uint64_t deadline)
 {
 	uint32_t ended;
 
@@ -147,6 +146,18 @@ static void wait_background(struct pf__conn *conn, uint64_t deadline)
 			pf__conn_service(conn);
 		}
 	}
+}
+
+/* Until the background requests have ended, the lazy ones too, or the deadline. */
+static void wait_background(struct pf__conn *conn, uint64_t deadline)
+{
+	pf__mutex_lock(&conn->lock);
+	conn->bg_waiters++;
+	if (conn->bg_total)
+		pf__service_kick(conn);
+	pf__mutex_unlock(&conn->lock);
+	wait_each_background(conn, deadline);
+	atomic_fetch_sub(&conn->bg_waiters, 1);
 }
 
 bool pf__conn_drain(struct pf__conn *conn, unsigned timeout_ms)

@@ -28,6 +28,8 @@ struct pf__cred {
 #define PF_REQ_NOCREDS    (1u << 1) /* uid, gid, pid are sent as 0 */
 #define PF_REQ_NODEADLINE (1u << 2) /* SETLKW, POLL */
 #define PF_REQ_NOINTR     (1u << 3) /* never send INTERRUPT for it */
+#define PF_REQ_LAZY                                                                                \
+	(1u << 4) /* background: its answer may be taken up some ms late, so it wakes nobody */
 
 #define PF_REQ_IN_MAX  6
 #define PF_REQ_OUT_MAX 4

@@ -57,6 +57,7 @@ struct pf__channel {
 	/* conn->lock: */
 	struct pf__list waiters; /* synchronous requests whose threads follow */
 	uint32_t background;     /* of inflight: nobody waits for these */
+	uint32_t lazy;           /* of background: PF_REQ_LAZY */
 	bool reading;            /* a thread is the reader: leader or service */
 	bool polled;             /* the service thread sleeps in poll on it */
 	_Atomic bool dead;
@@ -117,6 +118,7 @@ struct pf__conn {
 	_Atomic unsigned max_background;
 	bool bg_blocked;           /* the head of queue found no room in the transport */
 	_Atomic uint32_t bg_ended; /* futex word: counts completions */
+	_Atomic unsigned bg_waiters; /* threads that wait for bg_ended */
 	bool resend;               /* some request has REQ_RESEND */
 	uint64_t intr_at;          /* when to look for REQ_INTR; PF_TIME_FOREVER never */
 	struct pf__conn_stats stats;
@@ -140,6 +142,16 @@ void pf__req_untake(struct pf__conn *conn, struct pf__req *req);
 uint64_t pf__req_unique(const struct pf__req *req);
 /* Call fn for every request in flight; fn may take it. */
 void pf__req_each(struct pf__conn *conn, void (*fn)(struct pf__req *req, void *ctx), void *ctx);
+
+/* Must somebody be woken to read ch? Not for lazy requests, unless others wait for their end. */
+static inline bool pf__channel_unattended(const struct pf__channel *ch)
+{
+	const struct pf__conn *conn = ch->conn;
+
+	if (ch->reading || ch->polled || !ch->background)
+		return false;
+	return ch->background > ch->lazy || conn->bg_waiters || !pf__list_empty(&conn->queue);
+}
 
 /* ---- request.c */
 /* pf__request(), but to be complete by deadline. */

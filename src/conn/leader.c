@@ -47,7 +47,7 @@ void pf__channel_release(struct pf__channel *ch)
 		return;
 	}
 	ch->reading = false;
-	if ((ch->background && !ch->polled) || conn->svc.far)
+	if (pf__channel_unattended(ch) || conn->svc.far)
 		pf__service_kick(conn);
 }
 

@@ -5,6 +5,7 @@
 #include "base/futex.h"
 #include "conn/internal.h"
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define WRITABLE_SLICE_MS 5
@@ -111,7 +112,8 @@ void pf__run_done(struct pf__conn *conn, struct pf__list *done)
 		req->done(req);
 		atomic_fetch_add(&conn->bg_ended, 1);
 	}
-	pf__futex_wake(&conn->bg_ended, 1);
+	if (atomic_load(&conn->bg_waiters))
+		pf__futex_wake(&conn->bg_ended, INT_MAX);
 	pf__bg_pump(conn);
 }
 

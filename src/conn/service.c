@@ -138,7 +138,7 @@ static void survey(struct pf__conn *conn, bool *outstanding, bool *unattended, b
 		struct pf__channel *ch = conn->channels[i];
 
 		*outstanding |= ch->inflight > 0;
-		*unattended |= ch->background && !ch->reading;
+		*unattended |= pf__channel_unattended(ch);
 		*led |= ch->reading;
 	}
 }

@@ -33,6 +33,8 @@ static void table_add(struct pf__conn *conn, struct pf__req *req)
 	atomic_store_explicit(&ch->inflight, ch->inflight + 1, memory_order_relaxed);
 	if (req->flags & REQ_BACKGROUND)
 		ch->background++;
+	if (req->marks & PF_REQ_LAZY)
+		ch->lazy++;
 }
 
 void pf__req_insert(struct pf__conn *conn, struct pf__channel *ch, struct pf__req *req)
@@ -58,6 +60,8 @@ bool pf__req_take(struct pf__conn *conn, struct pf__req *req)
 	atomic_store_explicit(&ch->inflight, ch->inflight - 1, memory_order_relaxed);
 	if (req->flags & REQ_BACKGROUND)
 		ch->background--;
+	if (req->marks & PF_REQ_LAZY)
+		ch->lazy--;
 	if (req->flags & REQ_WAITER)
 		pf__list_del(&req->link);
 	return true;

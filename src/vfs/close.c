@@ -69,6 +69,7 @@ static void release_background(struct pf__open_file *of)
 	release_fill(r, of);
 	r->super = of->super;
 	r->inode = of->inode;
+	r->req.marks |= PF_REQ_LAZY;
 	r->req.done = release_done;
 	r->req.done_ctx = r;
 	pf__request_background(of->super->conn, &r->req);
