@@ -87,7 +87,7 @@ struct pf__service {
 };
 
 struct pf__forgets {
-	struct pf__mutex lock; /* rank FORGET; guards what follows */
+	struct pf__mutex lock;     /* rank FORGET; guards what follows */
 	struct fuse_forget_one *q; /* those queued are q[head] and the n - 1 after it */
 	size_t head, n, cap;
 	uint64_t due; /* when the oldest must go out */
