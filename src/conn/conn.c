@@ -174,7 +174,7 @@ static void flush_all_forgets(struct pf__conn *conn, uint64_t deadline)
 		if (!pf__forgets_left(conn))
 			return;
 		/* No room: the server may be waiting for us to read. */
-		pf__channel_drain(conn->channels[0]);
+		pf__channel_drain(conn->channels[0], false);
 		poll(NULL, 0, 1);
 	}
 }

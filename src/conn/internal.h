@@ -180,8 +180,9 @@ static inline void pf__req_fail(struct pf__req *req, int error)
  * 0 the end, -EAGAIN, -EINTR. */
 ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned flags,
 			 bool *own_done);
-/* Become the reader if there is none, read what is there, stop being it. */
-void pf__channel_drain(struct pf__channel *ch);
+/* Become the reader if there is none, read what is there, stop being it. by_service: the caller
+ * does the service's work, and needs not be told that nobody reads. */
+void pf__channel_drain(struct pf__channel *ch, bool by_service);
 /* Under the lock: hand the readership on. */
 void pf__channel_release(struct pf__channel *ch);
 /* recv said that the peer is gone. */

@@ -31,22 +31,29 @@ static void set_answer(struct pf__req *req, const struct fuse_out_header *h, siz
 
 /* ---- the readership */
 
+/* Under the lock: the next waiter leads; false: there is none, and nobody reads. */
+static bool hand_over(struct pf__channel *ch)
+{
+	struct pf__list *l = pf__list_pop(&ch->waiters);
+	struct pf__req *next;
+
+	ch->reading = l != NULL;
+	if (!l)
+		return false;
+	next = pf__list_entry(l, struct pf__req, link);
+	next->flags &= ~REQ_WAITER;
+	if (atomic_exchange(&next->state, REQ_LEAD) == REQ_SLEEPING)
+		pf__futex_wake(&next->state, 1);
+	return true;
+}
+
 void pf__channel_release(struct pf__channel *ch)
 {
 	struct pf__conn *conn = ch->conn;
-	struct pf__list *l;
-	struct pf__req *next;
 
 	pf__assert_held(&conn->lock);
-	l = pf__list_pop(&ch->waiters);
-	if (l) {
-		next = pf__list_entry(l, struct pf__req, link);
-		next->flags &= ~REQ_WAITER;
-		if (atomic_exchange(&next->state, REQ_LEAD) == REQ_SLEEPING)
-			pf__futex_wake(&next->state, 1);
+	if (hand_over(ch))
 		return;
-	}
-	ch->reading = false;
 	if (pf__channel_unattended(ch) || conn->svc.far)
 		pf__service_kick(conn);
 }
@@ -289,7 +296,7 @@ ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned f
 	return len;
 }
 
-void pf__channel_drain(struct pf__channel *ch)
+void pf__channel_drain(struct pf__channel *ch, bool by_service)
 {
 	struct pf__conn *conn = ch->conn;
 	bool unused = false;
@@ -307,7 +314,11 @@ void pf__channel_drain(struct pf__channel *ch)
 	if (len == 0)
 		pf__channel_ended(ch);
 	pf__mutex_lock(&conn->lock);
-	pf__channel_release(ch);
+	/* The service looks anew before it sleeps; kicked by itself it would never sleep. */
+	if (by_service)
+		hand_over(ch);
+	else
+		pf__channel_release(ch);
 	pf__mutex_unlock(&conn->lock);
 }
 

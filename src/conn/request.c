@@ -272,7 +272,7 @@ static int send_when_writable(struct pf__conn *conn, struct pf__req *req)
 			return 0;
 		if (intr && !uninterruptible(req))
 			return -EINTR;
-		pf__channel_drain(ch);
+		pf__channel_drain(ch, false);
 		err = ch->t->ops->wait_writable(ch->t, WRITABLE_SLICE_MS);
 		if (err == -EINTR && !uninterruptible(req))
 			return -EINTR;
@@ -306,7 +306,7 @@ static bool channel_gone(struct pf__conn *conn, struct pf__channel *gone)
 	bool others = false;
 
 	for (int i = 0; i < DRAINS_MAX && !gone->dead; i++)
-		pf__channel_drain(gone);
+		pf__channel_drain(gone, false);
 	pf__mutex_lock(&conn->lock);
 	for (unsigned i = 0; i < conn->nchannels; i++)
 		others |= conn->channels[i] != gone && !conn->channels[i]->dead;

@@ -106,7 +106,7 @@ static void drain_all(struct pf__conn *conn)
 	unsigned n = channels(conn);
 
 	for (unsigned i = 0; i < n; i++)
-		pf__channel_drain(conn->channels[i]);
+		pf__channel_drain(conn->channels[i], true);
 }
 
 struct plan {
@@ -303,7 +303,7 @@ static void arm_all(struct pf__conn *conn)
 	for (unsigned i = 0; i < n; i++)
 		while (!conn->channels[i]->dead &&
 		       conn->channels[i]->t->ops->arm(conn->channels[i]->t))
-			pf__channel_drain(conn->channels[i]);
+			pf__channel_drain(conn->channels[i], true);
 }
 
 int pf__conn_fd(struct pf__conn *conn)
