@@ -20,6 +20,11 @@ for n in 1 2 4 6; do
 done
 check "info, disconnected at once" fails pf info "${s[@]}" --faults=disconnect=1
 
+# Waiting costs nothing, also for the reads of a large file, several of which are under way.
+TIMEFORMAT='%U %S'
+{ time pf cat "${s[@]}" --request-timeout=1.5 --faults=drop=6 {}/file >out 2>err; } 2>used
+check "a server that hangs costs no processor time" awk '{ exit $1 + $2 > 0.5 }' used
+
 # The server hangs at the sixth reply; SIGINT gets us out.
 env --default-signal=INT "$portfire" cat "${s[@]}" --faults=drop=6 --trace=trace {}/file >out 2>err &
 pid=$!
