@@ -84,7 +84,7 @@ int pf__device_pair(struct pf__mount *m, int *fd, int *peer)
 	int sv[2], err;
 	size_t ours;
 
-	err = pf__sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv);
+	err = pf__message_pair(sv);
 	if (err)
 		return err;
 	ours = grow_buffer(sv[0]);

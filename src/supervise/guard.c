@@ -172,7 +172,7 @@ static int above_stdio(int fd)
 	return high < 0 ? -errno : high;
 }
 
-static int socket_pair(int sv[2])
+int pf__message_pair(int sv[2])
 {
 	int err = pf__sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv);
 
@@ -180,7 +180,11 @@ static int socket_pair(int sv[2])
 		return err;
 	sv[0] = above_stdio(sv[0]);
 	sv[1] = above_stdio(sv[1]);
-	return sv[0] < 0 ? sv[0] : sv[1] < 0 ? sv[1] : 0;
+	err = sv[0] < 0 ? sv[0] : sv[1] < 0 ? sv[1] : 0;
+	for (int i = 0; err && i < 2; i++)
+		if (sv[i] >= 0)
+			close(pf__take(sv[i], -1));
+	return err;
 }
 
 /* What execve() needs for a script without an interpreter line. */
@@ -214,11 +218,11 @@ static int launch_guardian(struct pf__guard *g, const struct pf__guard_start *ho
 
 	if (!sh)
 		return pf__fail(-ENOMEM, "%s:", how->file);
-	err = socket_pair(control);
+	err = pf__message_pair(control);
 	g->control.fd = control[0];
 	child_control = control[1];
 	if (!err)
-		err = socket_pair(setups);
+		err = pf__message_pair(setups);
 	setup = setups[0];
 	child_setup = setups[1];
 	self = above_stdio(self);

@@ -28,7 +28,7 @@ struct pf__guard_start {
 	char *const *argv;  /* an interpreter-less script runs under /bin/sh, as in a shell */
 	bool filtered;      /* under the supervisor's filter; this sets no_new_privs */
 	int out_fd, err_fd; /* its standard output and error; -1: ours */
-	int pass_fd;        /* inherited although close-on-exec; -1: none */
+	int pass_fd;        /* above 2, inherited although close-on-exec; -1: none */
 	const char *remove; /* a directory that the guardian removes at the end; NULL: none */
 	unsigned patience_ms, grace_ms; /* as for pf__guard_stop(), when we die */
 	void (*event)(void *ctx, enum pf__guard_event event, int status); /* on the loop thread */

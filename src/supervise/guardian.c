@@ -90,12 +90,31 @@ static void enter_filter(const struct pf__guardian *g)
 	close(fd);
 }
 
+/*
+ * Closed standard descriptors would go to files that the program opens, and daemons overwrite them.
+ * Where ours are closed, private descriptors of ours may have their numbers.
+ */
+static void fill_stdio(void)
+{
+	int null = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		if (fd == null)
+			fcntl(fd, F_SETFD, 0);
+		else if (flags < 0 || flags & FD_CLOEXEC)
+			dup2(null, fd);
+	}
+}
+
 static _Noreturn void become_program(const struct pf__guardian *g)
 {
 	const struct pf__guard_start *how = g->how;
 
 	setpgid(0, 0);
 	default_signals();
+	fill_stdio();
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* somebody killed the guardian */
 	if (how->out_fd >= 0)
 		dup2(how->out_fd, 1);

@@ -126,6 +126,10 @@ int pf__supervisor_watch(struct pf__supervisor *s, struct pf__watch *w);
 /* Afterwards ready() does not run and will not. From ready() itself too. */
 void pf__supervisor_unwatch(struct pf__supervisor *s, struct pf__watch *w);
 
+/* A SOCK_SEQPACKET pair, close-on-exec, above the standard descriptors (which may be closed, and
+ * must not become ours: a child's are put there). 0 or negative errno. */
+int pf__message_pair(int sv[2]);
+
 /* ---- for guard.c -------------------------------------------------------------------------------
  */
 

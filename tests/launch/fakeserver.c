@@ -8,6 +8,7 @@
  *   sleep            for ever
  *   pids=FILE        append this process's pid, and those of all that it forks
  *   ask              for "sesame" on the terminal; exits with 80 when it hears something else
+ *   stdio            exits with 88 unless descriptors 0 to 2 are open
  *   ignore-term      SIGTERM
  *   daemon           double fork and setsid
  *   stubborn         fork two children, one of them in a session of its own, that ignore SIGTERM
@@ -300,6 +301,13 @@ static void do_device_word(const char *w)
 		serve();
 }
 
+static void check_stdio(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			exit(88);
+}
+
 static void do_word(const char *w)
 {
 	const char *v;
@@ -321,6 +329,8 @@ static void do_word(const char *w)
 		orphan(v);
 	else if (is(w, "pids=", &v))
 		pids = v, note_pid();
+	else if (!strcmp(w, "stdio"))
+		check_stdio();
 	else if (!strcmp(w, "ask"))
 		ask();
 	else if (!strcmp(w, "ignore-term"))

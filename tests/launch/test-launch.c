@@ -360,6 +360,20 @@ static void by_dev_fd(void **state)
 		       "sh: no {} stands in the command for /dev/fd/N");
 }
 
+static void closed_stdio(void **state)
+{
+	struct pf__launch *l;
+	int saved = dup(0), fd;
+
+	(void)state;
+	close(0);
+	assert_int_equal(start(&l, 0, "stdio", "mount", "serve", NULL), 0);
+	assert_int_equal(serves(l, &fd), 0);
+	assert_int_equal(stop(l, fd), 0);
+	dup2(saved, 0);
+	close(saved);
+}
+
 /* Inside another supervisor's filter there is a clear word. argv[1] of this program: "nested". */
 static int nested(void)
 {
@@ -709,6 +723,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(messages_are_passed_on),
 	    cmocka_unit_test(slow_reader),
 	    cmocka_unit_test(by_dev_fd),
+	    cmocka_unit_test(closed_stdio),
 	    cmocka_unit_test(under_another_supervisor),
 	    cmocka_unit_test(in_a_container),
 	    cmocka_unit_test(nothing_leaks),
