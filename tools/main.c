@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "report.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <locale.h>
 #include <signal.h>
@@ -249,10 +250,22 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return final_status(status, 0);
 }
 
+/*
+ * Where a standard descriptor is closed, files of ours would get its number, and messages would go
+ * into them. Opened the wrong way round, it fails with EBADF as before.
+ */
+static void occupy_stdio(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	occupy_stdio();
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	if (argc < 2)

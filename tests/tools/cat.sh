@@ -32,4 +32,8 @@ check "in silence" test ! -s err
 echo x >loop
 pf cat loop >>loop 2>err
 check "a file onto itself is refused" grep -q "input file is output file" err
+bash -c '"$@" >got <&- 2>&-; echo $? >status' x "$portfire" cat "${s[@]}" {}/4096
+check "closed standard descriptors" same src/4096 got
+check "are no error" test "$(cat status)" = 0
+check "a closed output is one" bash -c '"$@" >&- 2>/dev/null; [ $? = 1 ]' x "$portfire" cat "${s[@]}" {}/1
 done_testing
