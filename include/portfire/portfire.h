@@ -35,9 +35,9 @@
 extern "C" {
 #endif
 
-#define PF_VERSION_MAJOR 0
-#define PF_VERSION_MINOR 1
-#define PF_VERSION_PATCH 0
+#define PF_VERSION_MAJOR  0
+#define PF_VERSION_MINOR  1
+#define PF_VERSION_PATCH  0
 #define PF_VERSION_STRING "0.1.0"
 
 struct pf_fs;   /* one file system at one server, seen as one caller */
@@ -79,7 +79,7 @@ struct pf_options {
 	uint32_t max_readahead;      /* bytes offered in INIT; 0: 128 KiB */
 	uint32_t max_background;     /* 0: as the server says */
 	uint32_t minor;              /* highest protocol minor offered; 0: the newest known */
-	size_t max_names;            /* cached names before the least recently used go; 0: 1,000,000 */
+	size_t max_names; /* cached names before the least recently used go; 0: 1,000,000 */
 
 	int stderr_fd; /* where a started server's stderr goes; -1: the caller's own stderr */
 	int no_service_thread; /* the caller uses pf_get_fd() and pf_service() instead */
@@ -137,9 +137,9 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
  */
 int pf_inproc_reply(struct pf_inproc *channel, const struct iovec *iov, int iovcnt);
 /*
- * Hang up, as a server that exits does, and give the channel back: it must not be used after it. Every
- * server that request() was called for calls this once, also after disconnected() or when attaching
- * failed; until then the channel stays allocated, so that late replies are safe.
+ * Hang up, as a server that exits does, and give the channel back: it must not be used after it.
+ * Every server that request() was called for calls this once, also after disconnected() or when
+ * attaching failed; until then the channel stays allocated, so that late replies are safe.
  */
 void pf_inproc_close(struct pf_inproc *channel);
 
@@ -150,7 +150,8 @@ void pf_inproc_close(struct pf_inproc *channel);
  */
 int pf_stop(struct pf_fs *fs);
 
-/* Break the connection now: every call in flight fails with ECONNABORTED, later ones with ENOTCONN. */
+/* Break the connection now: every call in flight fails with ECONNABORTED, later ones with ENOTCONN.
+ */
 void pf_abort(struct pf_fs *fs);
 
 /* The path that the server mounted on, "" when it has none (pf_attach). Valid until pf_stop(). */
@@ -180,8 +181,8 @@ struct pf_caller {
 	mode_t umask;
 	size_t ngroups; /* supplementary groups */
 	const gid_t *groups;
-	uint64_t lock_owner; /* who owns POSIX locks; equal means same owner. 0: the pid */
-	int unprivileged;    /* uid 0 has no capability to override permissions */
+	uint64_t lock_owner;          /* who owns POSIX locks; equal means same owner. 0: the pid */
+	int unprivileged;             /* uid 0 has no capability to override permissions */
 	const void *security_context; /* label for new files, with its xattr name; NULL: none */
 	size_t security_context_size;
 	const char *security_context_name;
@@ -260,15 +261,16 @@ int pf_poll(struct pf_file *file, short events, int timeout_ms);
 
 struct pf_dirent {
 	uint64_t ino;
-	uint64_t off;         /* cookie: pf_seekdir() to it continues after this entry */
-	unsigned char type;   /* DT_* */
+	uint64_t off;           /* cookie: pf_seekdir() to it continues after this entry */
+	unsigned char type;     /* DT_* */
 	unsigned char has_stat; /* st is filled from READDIRPLUS, without a further request */
 	uint16_t namelen;
 	const char *name; /* NUL-terminated; valid until the next call on this file */
 	struct stat st;
 };
 
-/* A directory opened with pf_open() (O_DIRECTORY or not) gives its entries: 1 an entry, 0 the end. */
+/* A directory opened with pf_open() (O_DIRECTORY or not) gives its entries: 1 an entry, 0 the end.
+ */
 int pf_readdir(struct pf_file *dir, struct pf_dirent *entry);
 int pf_seekdir(struct pf_file *dir, uint64_t off); /* 0 rewinds */
 uint64_t pf_telldir(struct pf_file *dir);
@@ -318,10 +320,11 @@ int pf_mknodat(struct pf_file *dir, const char *path, mode_t mode, dev_t dev);
 
 /* Extended attributes: size 0 asks for the size. The l forms do not follow a last symlink. */
 ssize_t pf_getxattr(struct pf_fs *fs, const char *path, const char *name, void *value, size_t size);
-ssize_t pf_lgetxattr(struct pf_fs *fs, const char *path, const char *name, void *value, size_t size);
+ssize_t pf_lgetxattr(struct pf_fs *fs, const char *path, const char *name, void *value,
+		     size_t size);
 ssize_t pf_fgetxattr(struct pf_file *file, const char *name, void *value, size_t size);
-int pf_setxattr(struct pf_fs *fs, const char *path, const char *name, const void *value, size_t size,
-		int flags);
+int pf_setxattr(struct pf_fs *fs, const char *path, const char *name, const void *value,
+		size_t size, int flags);
 int pf_lsetxattr(struct pf_fs *fs, const char *path, const char *name, const void *value,
 		 size_t size, int flags);
 int pf_fsetxattr(struct pf_file *file, const char *name, const void *value, size_t size, int flags);

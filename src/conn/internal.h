@@ -116,11 +116,11 @@ struct pf__conn {
 	struct pf__list queue; /* background requests not yet sent */
 	unsigned bg_active, bg_total;
 	_Atomic unsigned max_background;
-	bool bg_blocked;           /* the head of queue found no room in the transport */
-	_Atomic uint32_t bg_ended; /* futex word: counts completions */
+	bool bg_blocked;             /* the head of queue found no room in the transport */
+	_Atomic uint32_t bg_ended;   /* futex word: counts completions */
 	_Atomic unsigned bg_waiters; /* threads that wait for bg_ended */
-	bool resend;               /* some request has REQ_RESEND */
-	uint64_t intr_at;          /* when to look for REQ_INTR; PF_TIME_FOREVER never */
+	bool resend;                 /* some request has REQ_RESEND */
+	uint64_t intr_at;            /* when to look for REQ_INTR; PF_TIME_FOREVER never */
 	struct pf__conn_stats stats;
 	struct pf__service svc;
 

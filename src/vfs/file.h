@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Open files. A struct pf_file is a descriptor; descriptors of pf_dup() share one struct
- * pf__open_file, which stands for one OPEN (or OPENDIR, CREATE) at the server and sends one RELEASE.
+ * pf__open_file, which stands for one OPEN (or OPENDIR, CREATE) at the server and sends one
+ * RELEASE.
  */
 #ifndef PF_VFS_FILE_H
 #define PF_VFS_FILE_H
@@ -14,19 +15,20 @@ struct pf__dirstream; /* vfs/dir.c: what a directory being read remembers */
 struct pf__open_file {
 	struct pf__super *super;
 	struct pf__inode *inode; /* referenced */
-	struct pf_fs view;	 /* the caller who opened it, an own copy */
-	struct pf__io_file io;	 /* handle, FOPEN_* flags, the path that reads and writes take */
-	_Atomic int flags;	    /* O_*: access mode and status flags */
-	bool is_dir, is_path;	    /* O_PATH: no handle at the server */
-	bool no_release;	    /* OPEN answered ENOSYS: fh 0, nothing to release */
-	_Atomic bool flocked;	    /* flock was used: RELEASE carries FLOCK_UNLOCK */
-	_Atomic bool ofd_locked;    /* OFD locks were set: the last close takes them back */
-	uint64_t kh;		    /* poll handle */
-	_Atomic int refs;	    /* descriptors and calls in progress */
-	_Atomic uint32_t pos_busy;  /* 1, 2: a call at the position is under way, others sleep here */
-	off_t pos;		    /* whoever holds pos_busy; directories: unused */
-	struct pf__dirstream *dir;  /* the same; made by the first readdir */
-	struct pf__list link;	    /* super->files, super->lock */
+	struct pf_fs view;       /* the caller who opened it, an own copy */
+	struct pf__io_file io;   /* handle, FOPEN_* flags, the path that reads and writes take */
+	_Atomic int flags;       /* O_*: access mode and status flags */
+	bool is_dir, is_path;    /* O_PATH: no handle at the server */
+	bool no_release;         /* OPEN answered ENOSYS: fh 0, nothing to release */
+	_Atomic bool flocked;    /* flock was used: RELEASE carries FLOCK_UNLOCK */
+	_Atomic bool ofd_locked; /* OFD locks were set: the last close takes them back */
+	uint64_t kh;             /* poll handle */
+	_Atomic int refs;        /* descriptors and calls in progress */
+	_Atomic uint32_t
+	    pos_busy; /* 1, 2: a call at the position is under way, others sleep here */
+	off_t pos;    /* whoever holds pos_busy; directories: unused */
+	struct pf__dirstream *dir; /* the same; made by the first readdir */
+	struct pf__list link;      /* super->files, super->lock */
 };
 
 struct pf_file {
@@ -36,14 +38,15 @@ struct pf_file {
 /* From a descriptor: the file as where a walk or call of its opener starts. */
 void pf__from_open(struct pf__from *f, struct pf__open_file *of);
 /* Check a descriptor for a call: NULL or O_PATH where a handle is needed -EBADF; bad inode -EIO. */
-#define PF_NEED_HANDLE (1u << 0)
-#define PF_NEED_READ   (1u << 1)
-#define PF_NEED_WRITE  (1u << 2)
+#define PF_NEED_HANDLE  (1u << 0)
+#define PF_NEED_READ    (1u << 1)
+#define PF_NEED_WRITE   (1u << 2)
 #define PF_NEED_REGULAR (1u << 3) /* -EISDIR on directories */
-#define PF_NEED_DIR    (1u << 4)  /* -ENOTDIR */
+#define PF_NEED_DIR     (1u << 4) /* -ENOTDIR */
 int pf__file_check(struct pf_file *file, unsigned need, struct pf__open_file **of);
 
-/* Flags as the server sees them: O_LARGEFILE added, O_CREAT O_EXCL O_NOCTTY (O_CLOEXEC ...) removed. */
+/* Flags as the server sees them: O_LARGEFILE added, O_CREAT O_EXCL O_NOCTTY (O_CLOEXEC ...)
+ * removed. */
 uint32_t pf__wire_flags(int flags);
 void pf__open_file_put(struct pf__open_file *of); /* the last one sends RELEASE in the background */
 

@@ -11,7 +11,7 @@
 
 #define TICK_MS               100
 #define START_TIMEOUT_MS      30000
-#define STOP_TIMEOUT_MS	      10000
+#define STOP_TIMEOUT_MS       10000
 #define GIVEN_UP_TIMEOUT_MS   100 /* for a server that did not answer in that time */
 #define DEFAULT_MAX_NAMES     1000000
 #define DEFAULT_MAX_READAHEAD (128u << 10)

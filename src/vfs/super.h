@@ -13,13 +13,14 @@
 #include "io/io.h"
 #include <portfire/portfire.h>
 
-/* The mount options, ours and those the server asked for, joined (vfs/mountopt.c is the one parser). */
+/* The mount options, ours and those the server asked for, joined (vfs/mountopt.c is the one
+ * parser). */
 struct pf__mount_options {
 	bool default_permissions, allow_other, read_only;
-	uint32_t rootmode;	/* S_IFMT bits, S_IFDIR unless told */
-	uid_t user_id;		/* the mount's owner: rule E1 */
+	uint32_t rootmode; /* S_IFMT bits, S_IFDIR unless told */
+	uid_t user_id;     /* the mount's owner: rule E1 */
 	gid_t group_id;
-	uint32_t max_read;	/* 0 no limit; floor 4096 */
+	uint32_t max_read; /* 0 no limit; floor 4096 */
 	char fsname[256], subtype[64];
 };
 /* The options as given by a program built against perhaps another version of the header. NULL gives
@@ -39,8 +40,8 @@ struct pf__owner_ops {
 	const char *(*obituary)(void *owner);
 };
 
-struct pf__locks;  /* vfs/locks.c: local POSIX and flock locks */
-struct pf__polls;  /* vfs/poll.c: who waits for NOTIFY_POLL */
+struct pf__locks; /* vfs/locks.c: local POSIX and flock locks */
+struct pf__polls; /* vfs/poll.c: who waits for NOTIFY_POLL */
 
 struct pf__super {
 	struct pf__conn *conn;
@@ -48,9 +49,9 @@ struct pf__super {
 	const struct pf__init_got *got; /* of conn */
 	struct pf__mount_options mount;
 	bool default_permissions; /* the option, or implied by POSIX_ACL */
-	uint32_t max_read;	  /* bytes of one READ: max_read, max_pages, the transport's limit */
-	uint32_t max_write;	  /* bytes of one WRITE: as negotiated and max_pages */
-	uint64_t owner_key[2];	  /* scrambles lock owners */
+	uint32_t max_read;     /* bytes of one READ: max_read, max_pages, the transport's limit */
+	uint32_t max_write;    /* bytes of one WRITE: as negotiated and max_pages */
+	uint64_t owner_key[2]; /* scrambles lock owners */
 	const struct pf__owner_ops *owner_ops; /* NULL: attached */
 	void *owner;
 	_Atomic int refs; /* the root view, views, open files */
@@ -60,11 +61,11 @@ struct pf__super {
 	struct pf__list files; /* struct pf__open_file.link */
 	_Atomic uint64_t next_kh;
 	_Atomic uint64_t next_group;
-	_Atomic bool stopped;	 /* pf_stop() has ended it: conn and cache are gone */
-	const char *transport;	 /* its name, for pf_info() */
-	size_t max_reply;	 /* bytes of a reply's body that the transport carries */
-	int umask_fd;		 /* where the process's umask is read; -1 until the first create */
-	pid_t umask_pid;	 /* whose it is: a fork makes it stale */
+	_Atomic bool stopped;  /* pf_stop() has ended it: conn and cache are gone */
+	const char *transport; /* its name, for pf_info() */
+	size_t max_reply;      /* bytes of a reply's body that the transport carries */
+	int umask_fd;          /* where the process's umask is read; -1 until the first create */
+	pid_t umask_pid;       /* whose it is: a fork makes it stale */
 	struct pf__mutex umask_lock; /* PF_RANK_LOCKS: umask_fd, umask_pid */
 	struct pf__io_stats stats;
 };
@@ -73,9 +74,10 @@ struct pf__super {
 struct pf_fs {
 	struct pf__super *super;
 	struct pf_caller caller; /* groups, context: owned copies. self: looked up at each call */
-	const void *group; /* of pf__req: this view and the files opened through it */
+	const void *group;       /* of pf__req: this view and the files opened through it */
 	bool is_root_view;
-	bool self; /* acts as the process itself: uid, gid, pid, groups and umask are asked for at use */
+	bool self;   /* acts as the process itself: uid, gid, pid, groups and umask are asked for at
+			use */
 	bool opener; /* an open file's: uid and gid are those at the open, as in the kernel */
 };
 
@@ -85,7 +87,7 @@ struct pf__caller {
 	struct pf__cred cred;
 	const void *group; /* for pf_interrupt(): the view */
 	bool cap_override; /* may override permissions (uid 0 and not unprivileged) */
-	bool self;	   /* the process itself: who tells neither groups nor umask */
+	bool self;         /* the process itself: who tells neither groups nor umask */
 	struct pf__super *super;
 };
 
@@ -110,7 +112,8 @@ bool pf__caller_in_group(const struct pf__caller *c, gid_t gid);
 mode_t pf__caller_umask(const struct pf__caller *c);
 /* Its lock owner as the server sees it. */
 uint64_t pf__caller_lock_owner(const struct pf__caller *c);
-/* A view with the same caller as from, with copies of its own (to be dropped); super is not counted. */
+/* A view with the same caller as from, with copies of its own (to be dropped); super is not
+ * counted. */
 int pf__view_copy(struct pf_fs *to, const struct pf_fs *from);
 void pf__view_drop(struct pf_fs *view);
 /* The 64-bit id that the server sees for a lock owner (of a caller, or of an open file). */
