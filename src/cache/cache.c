@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "cache/internal.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,9 @@ void pf__cache_close(struct pf__cache *cache)
 
 	if (!cache)
 		return;
+#ifdef PF_DEBUG
+	assert(!pf__cache_check(cache));
+#endif
 	pf__mutex_lock(&cache->lock);
 	cache->closing = true;
 	while ((l = any(&cache->names, &i)))

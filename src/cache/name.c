@@ -352,6 +352,14 @@ static void leave_old_place(struct pf__cache *c, struct pf__inode *inode,
 		pf__name_remove(c, inode->names);
 }
 
+/* Would inode, entered in dir, stand below itself? What nobody else refers to stands above nothing.
+ */
+static bool makes_loop(const struct pf__inode *inode, const struct pf__inode *dir)
+{
+	return __atomic_load_n(&inode->refs, __ATOMIC_RELAXED) > 1 &&
+	       pf__inode_is_below_locked(dir, inode);
+}
+
 /* The caller holds references to dir and inode. */
 static int enter_positive(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
 			  struct pf__inode *inode, uint64_t until, uint32_t epoch)
@@ -359,10 +367,9 @@ static int enter_positive(struct pf__cache *c, struct pf__inode *dir, const char
 	bool is_dir = pf__inode_type(inode) == S_IFDIR;
 	struct pf__name *n;
 
-	/* Only what has been here before can stand above dir. */
-	if (is_dir && pf__inode_is_below_locked(dir, inode))
-		return -EIO;
 	n = find(c, dir, name, len);
+	if (is_dir && (!n || n->inode != inode) && makes_loop(inode, dir))
+		return -EIO;
 	leave_old_place(c, inode, n);
 	if (!n)
 		n = make(c, dir, name, len);
@@ -526,7 +533,7 @@ static void exchange_names(struct pf__cache *c, struct pf__name *a, struct pf__n
 }
 
 /* A directory cannot stand below itself, whatever the server did. */
-static bool makes_loop(const struct pf__name *n, const struct pf__inode *todir)
+static bool moves_into_itself(const struct pf__name *n, const struct pf__inode *todir)
 {
 	return n && n->inode && pf__inode_type(n->inode) == S_IFDIR &&
 	       pf__inode_is_below_locked(todir, n->inode);
@@ -564,15 +571,17 @@ void pf__name_moved(struct pf__cache *cache, struct pf__inode *fromdir, const ch
 	ctime_changed(cache, a);
 	if (exchange)
 		ctime_changed(cache, b);
-	else if (b && b->inode)
+	else if (b && b != a && b->inode)
 		pf__attr_unlinked(cache, b->inode, pf__inode_type(b->inode) == S_IFDIR);
-	if (exchange && a && b && a->inode && b->inode && !makes_loop(a, todir) &&
-	    !makes_loop(b, fromdir)) {
+	if (a && a == b) {
+		/* Nothing has moved. */
+	} else if (exchange && a && b && a->inode && b->inode && !moves_into_itself(a, todir) &&
+		   !moves_into_itself(b, fromdir)) {
 		exchange_names(cache, a, b);
 	} else {
-		bool movable = !exchange && a && a->inode && !makes_loop(a, todir);
+		bool movable = !exchange && a && a->inode && !moves_into_itself(a, todir);
 
-		if (b && b != a)
+		if (b)
 			pf__name_remove_tree(cache, b);
 		/* a may have stood below b's directory; the server would have refused */
 		a = find(cache, fromdir, from, fromlen);

@@ -254,6 +254,11 @@ static void moves(void **state)
 	assert_int_equal(pf__name_find(c, root, "sub", 3, &i), PF_NAME_POSITIVE);
 	assert_ptr_equal(i, f);
 	pf__inode_put(c, i);
+	/* With itself: nothing. */
+	pf__name_moved(c, root, "sub", 3, root, "sub", 3, true);
+	pf__name_moved(c, root, "sub", 3, root, "sub", 3, false);
+	assert_int_equal(state_of(c, root, "sub"), PF_NAME_POSITIVE);
+	assert_sound(c);
 	/* Into itself: cannot be, but must not break anything. */
 	pf__name_moved(c, root, "gone", 4, sub, "in", 2, false);
 	assert_sound(c);
