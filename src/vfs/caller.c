@@ -143,7 +143,7 @@ int pf_interrupt(struct pf_fs *view)
 
 	if (atomic_load(&s->stopped))
 		return 0;
-	return pf__conn_interrupt(s->conn, view->group) +
+	return pf__conn_interrupt(s->conn, view->group) + pf__gates_interrupt(s, view->group) +
 	       pf__locks_interrupt(s->locks, view->group) +
 	       pf__polls_interrupt(s->polls, view->group);
 }

@@ -4,6 +4,7 @@
 #include "base/futex.h"
 #include "vfs/names.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -16,27 +17,68 @@ static bool has_gate(const struct pf__from *f)
 	return !pf__conn_has(f->super->conn, FUSE_PARALLEL_DIROPS);
 }
 
-int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir)
-{
+/* One who waits, for pf__gates_interrupt(). On its stack. */
+struct waiter {
+	struct pf__list link;
+	const void *group;
 	_Atomic uint32_t *gate;
-	uint32_t open = 0;
+	_Atomic bool interrupted;
+};
 
-	if (!has_gate(f))
-		return 0;
-	gate = pf__inode_gate(dir);
-	if (!gate)
-		return -ENOMEM;
-	if (atomic_compare_exchange_strong(gate, &open, 1))
-		return 0;
-	while (atomic_exchange(gate, 2)) {
-		int err = pf__futex_wait(gate, 2, pf__now() + GATE_SLICE);
+static int wait_for_turn(const struct pf__from *f, struct waiter *w)
+{
+	while (atomic_exchange(w->gate, 2)) {
+		int err = pf__futex_wait(w->gate, 2, pf__now() + GATE_SLICE);
 
-		if (err == -EINTR)
-			return err;
+		if (err == -EINTR || atomic_load(&w->interrupted))
+			return -EINTR;
 		if (pf__conn_dead(f->super->conn))
 			return -ENOTCONN;
 	}
 	return 0;
+}
+
+int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir)
+{
+	struct pf__super *s = f->super;
+	struct waiter w = {.group = f->caller.group};
+	uint32_t open = 0;
+	int err;
+
+	if (!has_gate(f))
+		return 0;
+	w.gate = pf__inode_gate(dir);
+	if (!w.gate)
+		return -ENOMEM;
+	if (atomic_compare_exchange_strong(w.gate, &open, 1))
+		return 0;
+	pf__mutex_lock(&s->lock);
+	pf__list_add_tail(&s->gate_waiters, &w.link);
+	pf__mutex_unlock(&s->lock);
+	err = wait_for_turn(f, &w);
+	pf__mutex_lock(&s->lock);
+	pf__list_del(&w.link);
+	pf__mutex_unlock(&s->lock);
+	return err;
+}
+
+int pf__gates_interrupt(struct pf__super *s, const void *group)
+{
+	struct pf__list *pos;
+	int n = 0;
+
+	pf__mutex_lock(&s->lock);
+	pf__list_for_each (pos, &s->gate_waiters) {
+		struct waiter *w = pf__list_entry(pos, struct waiter, link);
+
+		if (w->group != group)
+			continue;
+		atomic_store(&w->interrupted, true);
+		pf__futex_wake(w->gate, INT_MAX);
+		n++;
+	}
+	pf__mutex_unlock(&s->lock);
+	return n;
 }
 
 void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir)

@@ -57,10 +57,11 @@ int pf__walk_parent_from(const struct pf__from *f, struct pf__inode *dir, const 
 /*
  * Without PARALLEL_DIROPS requests that read names of one directory go one after the other: around
  * LOOKUP, READDIR and READDIRPLUS. Not a lock (it is held across the request); waiting for it ends
- * with a signal or the connection. 0, -EINTR, -ENOTCONN, -ENOMEM.
+ * with a signal, pf_interrupt() or the connection. 0, -EINTR, -ENOTCONN, -ENOMEM.
  */
 int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir);
 void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir);
+int pf__gates_interrupt(struct pf__super *s, const void *group); /* the number of waiters found */
 
 /* ---- attributes for the calls */
 /* Valid attributes (fields in need, PF_ATTR_*), asking the server when they are not; file may be

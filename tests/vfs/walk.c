@@ -191,6 +191,45 @@ static void lookups_take_turns(void **state)
 	}
 }
 
+struct waiting {
+	struct pf_fs *fs;
+	int result;
+};
+
+static void *stat_through_view(void *arg)
+{
+	struct waiting *w = arg;
+	struct stat st;
+
+	w->result = pf_stat(w->fs, "b", &st);
+	return NULL;
+}
+
+/* pf_interrupt() also reaches who waits for another call's LOOKUP. */
+static void waiting_for_a_turn_is_interrupted(void **state)
+{
+	struct mock *m = mock_start(NULL);
+	struct fuse_entry_out a = mock_entry(2, REG, 0, MOCK_FOREVER, MOCK_FOREVER);
+	struct pf_caller who = {.size = sizeof who, .uid = getuid(), .gid = getgid(), .pid = 7};
+	struct mock_expect *first = mock_hold(mock_lookup_entry(m, 1, "a", &a));
+	struct waiting w;
+	pthread_t ta, tb;
+	struct mock_req *r;
+
+	ok(pf_as(m->fs, &who, &w.fs));
+	pthread_create(&ta, NULL, stat_a, m);
+	r = mock_wait(first);
+	pthread_create(&tb, NULL, stat_through_view, &w);
+	while (!pf_interrupt(w.fs))
+		sched_yield();
+	pthread_join(tb, NULL);
+	assert_int_equal(w.result, -EINTR);
+	mock_answer(r, &a, sizeof a);
+	pthread_join(ta, NULL);
+	pf_view_free(w.fs);
+	mock_end(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +238,7 @@ int main(void)
 	    cmocka_unit_test(symlinks_in_the_middle),
 	    cmocka_unit_test(estale_is_asked_again_once),
 	    cmocka_unit_test(lookups_take_turns),
+	    cmocka_unit_test(waiting_for_a_turn_is_interrupted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
