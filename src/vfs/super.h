@@ -57,8 +57,8 @@ struct pf__super {
 	_Atomic int refs; /* the root view, views, open files */
 	struct pf__locks *locks;
 	struct pf__polls *polls;
-	struct pf__mutex lock; /* PF_RANK_SUPER: files, gate_waiters */
-	struct pf__list files; /* struct pf__open_file.link */
+	struct pf__mutex lock;        /* PF_RANK_SUPER: files, gate_waiters */
+	struct pf__list files;        /* struct pf__open_file.link */
 	struct pf__list gate_waiters; /* vfs/lookup.c; under lock */
 	_Atomic uint64_t next_kh;
 	_Atomic uint64_t next_group;
