@@ -131,7 +131,8 @@ static int fill(struct pf__open_file *of, struct pf__dirstream *d)
 	return 0;
 }
 
-static void hand_out(struct pf__dirstream *d, const struct pf__dir_record *r, struct pf_dirent *e)
+static void hand_out(const struct pf__super *s, struct pf__dirstream *d,
+		     const struct pf__dir_record *r, struct pf_dirent *e)
 {
 	memcpy(d->name, r->name, r->namelen);
 	d->name[r->namelen] = '\0';
@@ -143,7 +144,7 @@ static void hand_out(struct pf__dirstream *d, const struct pf__dir_record *r, st
 	e->name = d->name;
 	e->has_stat = r->entry && r->link;
 	if (e->has_stat)
-		pf__attr_to_stat(&r->entry->attr, &e->st);
+		pf__attr_to_stat(s, &r->entry->attr, &e->st);
 }
 
 static int next_entry(struct pf__open_file *of, struct pf_dirent *e)
@@ -157,7 +158,7 @@ static int next_entry(struct pf__open_file *of, struct pf_dirent *e)
 	while (!d->end) {
 		n = pf__dir_next(&of->super->got->dialect, d->plus, d->buf, d->len, &d->pos, &r);
 		if (n > 0) {
-			hand_out(d, &r, e);
+			hand_out(of->super, d, &r, e);
 			return 1;
 		}
 		d->len = d->pos = 0; /* at the end, or behind it nothing can be trusted */

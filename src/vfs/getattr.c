@@ -79,9 +79,10 @@ int pf__getattr(const struct pf__from *f, struct pf__inode *inode, uint32_t need
 	return pf__getattr_ask(f, inode, file, out);
 }
 
-void pf__attr_to_stat(const struct fuse_attr *a, struct stat *st)
+void pf__attr_to_stat(const struct pf__super *s, const struct fuse_attr *a, struct stat *st)
 {
 	memset(st, 0, sizeof *st);
+	st->st_dev = s->dev;
 	st->st_ino = a->ino;
 	st->st_mode = a->mode;
 	st->st_nlink = a->nlink;
@@ -135,7 +136,7 @@ static int stat_path(struct pf_fs *fs, const char *path, unsigned walk, const ch
 	}
 	if (r < 0)
 		return pf__fail_op(r, op, path);
-	pf__attr_to_stat(&a.attr, st);
+	pf__attr_to_stat(fs->super, &a.attr, st);
 	return 0;
 }
 
@@ -165,7 +166,7 @@ int pf_fstatat(struct pf_file *dir, const char *path, struct stat *st, int flags
 		    attr_at_retry(&f, path, walk | (flags & AT_EMPTY_PATH ? PF_WALK_EMPTY : 0), &a);
 	if (err)
 		return pf__fail_op(err, "stat", path);
-	pf__attr_to_stat(&a.attr, st);
+	pf__attr_to_stat(f.super, &a.attr, st);
 	return 0;
 }
 
@@ -184,6 +185,6 @@ int pf_fstat(struct pf_file *file, struct stat *st)
 		err = pf__getattr(&f, of->inode, PF_ATTR_ALL, NULL, &a);
 	if (err)
 		return pf__fail_op(err, "fstat", NULL);
-	pf__attr_to_stat(&a.attr, st);
+	pf__attr_to_stat(f.super, &a.attr, st);
 	return 0;
 }

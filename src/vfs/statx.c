@@ -43,11 +43,11 @@ static struct statx_timestamp stamp(uint64_t sec, uint32_t nsec)
 	return (struct statx_timestamp){.tv_sec = (int64_t)sec, .tv_nsec = nsec};
 }
 
-static void fill(const struct fuse_attr *a, struct statx *x)
+static void fill(const struct pf__super *s, const struct fuse_attr *a, struct statx *x)
 {
 	struct stat st;
 
-	pf__attr_to_stat(a, &st);
+	pf__attr_to_stat(s, a, &st);
 	memset(x, 0, sizeof *x);
 	x->stx_mask = STATX_BASIC_STATS;
 	x->stx_blksize = st.st_blksize;
@@ -61,6 +61,8 @@ static void fill(const struct fuse_attr *a, struct statx *x)
 	x->stx_atime = stamp(a->atime, a->atimensec);
 	x->stx_mtime = stamp(a->mtime, a->mtimensec);
 	x->stx_ctime = stamp(a->ctime, a->ctimensec);
+	x->stx_dev_major = major(st.st_dev);
+	x->stx_dev_minor = minor(st.st_dev);
 	x->stx_rdev_major = major(st.st_rdev);
 	x->stx_rdev_minor = minor(st.st_rdev);
 }
@@ -72,7 +74,7 @@ static void fill_btime(const struct fuse_sx_time *t, struct statx *x)
 }
 
 /* What the server has of the basic fields, where it has not all of them. */
-static void fill_partly(const struct fuse_statx *s, struct statx *x)
+static void fill_partly(const struct pf__super *super, const struct fuse_statx *s, struct statx *x)
 {
 	struct fuse_attr a = {
 	    .ino = s->ino,
@@ -92,7 +94,7 @@ static void fill_partly(const struct fuse_statx *s, struct statx *x)
 	    .blksize = s->blksize,
 	};
 
-	fill(&a, x);
+	fill(super, &a, x);
 	x->stx_mask = s->mask & STATX_BASIC_STATS;
 }
 
@@ -121,7 +123,7 @@ static int ask_statx(const struct pf__from *f, struct pf__inode *inode, struct s
 	if (r.error)
 		return pf__attr_error(f, inode, &r, sizeof reply);
 	if (!pf__statx_to_attr(&reply.stat, &attr)) {
-		fill_partly(&reply.stat, x); /* for this caller only, not for the cache */
+		fill_partly(f->super, &reply.stat, x); /* for this caller only, not for the cache */
 	} else {
 		err = pf__inode_set_attr(cache, inode, &attr,
 					 pf__attr_until(reply.attr_valid, reply.attr_valid_nsec),
@@ -129,7 +131,7 @@ static int ask_statx(const struct pf__from *f, struct pf__inode *inode, struct s
 		if (err)
 			return err;
 		pf__inode_attr(inode, 0, 0, &now);
-		fill(&now.attr, x);
+		fill(f->super, &now.attr, x);
 	}
 	pf__inode_set_btime(inode, reply.stat.mask & STATX_BTIME ? &reply.stat.btime : NULL);
 	if (reply.stat.mask & STATX_BTIME)
@@ -138,7 +140,8 @@ static int ask_statx(const struct pf__from *f, struct pf__inode *inode, struct s
 }
 
 /* From what is cached? */
-static bool have(struct pf__inode *inode, int flags, unsigned mask, struct statx *x)
+static bool have(const struct pf__super *super, struct pf__inode *inode, int flags, unsigned mask,
+		 struct statx *x)
 {
 	struct fuse_sx_time btime;
 	struct pf__attr a;
@@ -153,7 +156,7 @@ static bool have(struct pf__inode *inode, int flags, unsigned mask, struct statx
 		valid = !(mask & ASKED);
 	else if ((flags & SYNC_MASK) == AT_STATX_DONT_SYNC || !(mask & ASKED))
 		valid = true;
-	fill(&a.attr, x);
+	fill(super, &a.attr, x);
 	if (born && btime.reserved)
 		fill_btime(&btime, x);
 	return valid;
@@ -169,7 +172,7 @@ static int statx_inode(const struct pf__from *f, struct pf__inode *inode, int fl
 		return -EIO;
 	if (pf__conn_nosys(f->super->conn, FUSE_STATX))
 		mask &= ~STATX_BTIME;
-	if (have(inode, flags, mask, x))
+	if (have(f->super, inode, flags, mask, x))
 		return 0;
 	if (mask & STATX_BTIME)
 		err = ask_statx(f, inode, x);
@@ -177,7 +180,7 @@ static int statx_inode(const struct pf__from *f, struct pf__inode *inode, int fl
 		return err;
 	err = pf__getattr_ask(f, inode, NULL, &a);
 	if (!err)
-		fill(&a.attr, x);
+		fill(f->super, &a.attr, x);
 	return err;
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define TICK_MS               100
@@ -113,6 +114,15 @@ static void super_free(struct pf__super *s)
 	pf__free(s);
 }
 
+/* Device numbers as file systems without a device have them, far from those that the kernel gives.
+ */
+static dev_t next_dev(void)
+{
+	static _Atomic unsigned n;
+
+	return makedev(0, 0x80000 | (atomic_fetch_add(&n, 1) & 0x7ffff));
+}
+
 static struct pf__super *super_new(void)
 {
 	struct pf__super *s = pf__calloc(1, sizeof *s);
@@ -120,6 +130,7 @@ static struct pf__super *super_new(void)
 	if (!s)
 		return NULL;
 	s->refs = 1;
+	s->dev = next_dev();
 	s->next_kh = 1;
 	s->next_group = 1;
 	s->umask_fd = -1;

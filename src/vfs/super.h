@@ -61,6 +61,7 @@ struct pf__super {
 	struct pf__list files;        /* struct pf__open_file.link */
 	struct pf__list gate_waiters; /* vfs/lookup.c; under lock */
 	_Atomic uint64_t next_kh;
+	dev_t dev; /* st_dev of its files: another one for each file system of the process */
 	_Atomic uint64_t next_group;
 	_Atomic bool stopped;  /* pf_stop() has ended it: conn and cache are gone */
 	const char *transport; /* its name, for pf_info() */

@@ -69,7 +69,7 @@ int pf__gates_interrupt(struct pf__super *s, const void *group); /* the number o
 struct pf__open_file;
 int pf__getattr(const struct pf__from *f, struct pf__inode *inode, uint32_t need,
 		struct pf__open_file *file, struct pf__attr *out);
-void pf__attr_to_stat(const struct fuse_attr *a, struct stat *st);
+void pf__attr_to_stat(const struct pf__super *s, const struct fuse_attr *a, struct stat *st);
 
 /* SETATTR: in->valid and values are filled by the caller; takes in the reply. */
 int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_setattr_in *in);

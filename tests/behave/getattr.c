@@ -388,6 +388,25 @@ static void late_lookup_loses(void **state)
 	mock_end(m);
 }
 
+/* Each file system has a device number of its own, which all its files share. */
+static void device_numbers(void **state)
+{
+	struct mock *m = start_with_file(NULL, REG), *n = start_with_file(NULL, REG);
+	struct stat file, root, other;
+
+	mock_any_times(mock_getattr(m, 42, REG, 10, MOCK_FOREVER));
+	ok(pf_stat(m->fs, "foo", &file));
+	ok(pf_stat(m->fs, "/", &root));
+	ok(pf_stat(n->fs, "/", &other));
+	assert_true(file.st_dev && file.st_dev == root.st_dev);
+	assert_int_not_equal(file.st_dev, other.st_dev);
+	mock_lookup(n, 1, "bar", 43, REG, 1, MOCK_FOREVER);
+	fails(pf_access(n->fs, "foo/x", F_OK), ENOTDIR);
+	ok(pf_access(n->fs, "bar", F_OK));
+	mock_end(m);
+	mock_end(n);
+}
+
 static void statx_btime(void **state)
 {
 	struct mock *m = start_with_file(NULL, REG);
@@ -445,6 +464,7 @@ int main(void)
 	    cmocka_unit_test(utimens_now),
 	    cmocka_unit_test(read_only),
 	    cmocka_unit_test(late_lookup_loses),
+	    cmocka_unit_test(device_numbers),
 	    cmocka_unit_test(statx_btime),
 	    cmocka_unit_test(statx_enosys),
 	};
