@@ -328,13 +328,15 @@ static void spin_judged(struct pf__channel *ch, bool hit)
 {
 	uint32_t rest = atomic_load_explicit(&ch->spin_rest, memory_order_relaxed);
 
+	pf__count(hit ? &ch->conn->spin_hits : &ch->conn->spin_misses);
+	if (hit && !rest)
+		return;
 	if (hit)
 		rest = 0;
 	else
 		rest = rest ? (rest < SPIN_REST_MAX ? rest * 2 : rest) : 1;
 	atomic_store_explicit(&ch->spin_rest, rest, memory_order_relaxed);
 	atomic_store_explicit(&ch->spin_skip, rest, memory_order_relaxed);
-	pf__count(hit ? &ch->conn->spin_hits : &ch->conn->spin_misses);
 }
 
 /*
@@ -362,7 +364,8 @@ static ssize_t read_spinning(struct pf__channel *ch, struct pf__req *req, bool *
 			break;
 		sched_yield();
 	}
-	spin_judged(ch, len != -EAGAIN);
+	/* An answer that was there when we got the core back, but late, was no use of spinning. */
+	spin_judged(ch, len != -EAGAIN && (!until || pf__now() < until));
 	return len;
 }
 
