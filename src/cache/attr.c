@@ -36,6 +36,12 @@ static inline void load(const struct pf__inode *inode, struct pf__attr *out)
 }
 
 /* Under the stripe. */
+static uint64_t version(const struct pf__inode *inode)
+{
+	return inode->attr[offsetof(struct pf__attr, version) / 8];
+}
+
+/* Under the stripe. */
 static void store(struct pf__inode *inode, const struct pf__attr *a)
 {
 	uint64_t words[PF_ATTR_WORDS];
@@ -97,7 +103,7 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 		     uint64_t valid_until, const struct pf__sample *sample, bool force)
 {
 	struct pf__mutex *m = pf__inode_stripe(c, inode);
-	struct pf__attr a;
+	struct pf__attr a = {.attr = *attr};
 	bool newer;
 
 	if ((attr->mode & S_IFMT) != pf__inode_type(inode)) {
@@ -105,13 +111,10 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 		return -EIO;
 	}
 	pf__mutex_lock(m);
-	load(inode, &a);
-	newer = sample && sample->attr_version && a.version > sample->attr_version;
+	newer = sample && sample->attr_version && version(inode) > sample->attr_version;
 	if (force || (!newer && !(pf__inode_flags(inode) & PF_INODE_SIZE_MASK))) {
-		a.attr = *attr;
 		a.valid_until = newer ? 0 : valid_until;
 		a.version = pf__next_version(c);
-		a.invalid = 0;
 		store(inode, &a);
 	}
 	pf__mutex_unlock(m);

@@ -69,7 +69,7 @@ int pf__getattr(const struct pf__from *f, struct pf__inode *inode, uint32_t need
 	if (pf__inode_is_bad(inode))
 		return -EIO;
 	if (need & PF_ATTR_SIZE) {
-		int err = pf__inode_size_wait(inode, pf__now() + SIZE_WAIT);
+		int err = pf__inode_size_wait(inode, pf__now_coarse() + SIZE_WAIT);
 
 		if (err == -EINTR)
 			return err;
