@@ -196,6 +196,13 @@ int pf_as(struct pf_fs *fs, const struct pf_caller *caller, struct pf_fs **view)
 void pf_view_free(struct pf_fs *view);
 
 /*
+ * Set the umask that calls through this view act with, and return the one before, as umask(2). The
+ * view of pf_start() and pf_attach*() begins with the process's own at that moment: a library
+ * cannot follow it cheaply, for Linux tells it only to who also sets it.
+ */
+mode_t pf_umask(struct pf_fs *view, mode_t mask);
+
+/*
  * Interrupt the calls now in progress through this view (and no other), as a signal would: a
  * request not yet sent fails with EINTR at once, for one at the server INTERRUPT is sent and the
  * server decides. Async-signal-safe it is not. Returns the number of calls interrupted.

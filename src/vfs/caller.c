@@ -33,12 +33,30 @@ static pid_t self_pid(void)
 	return pid;
 }
 
+/* umask(2) cannot read without writing, which other threads would see; /proc tells it. */
+static mode_t process_umask(void)
+{
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char text[256];
+	const char *p;
+	ssize_t n;
+
+	if (fd < 0)
+		return 022; /* no /proc: the usual one */
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	p = strstr(text, "\nUmask:");
+	return p ? (mode_t)strtoul(p + sizeof "\nUmask:" - 1, NULL, 8) & 0777 : 022;
+}
+
 void pf__view_init_self(struct pf_fs *view, struct pf__super *s)
 {
 	memset(view, 0, sizeof *view);
 	view->super = s;
 	view->self = true;
 	view->caller.size = sizeof view->caller;
+	view->caller.umask = process_umask();
 	view->group = (const void *)(uintptr_t)atomic_fetch_add(&s->next_group, 1);
 }
 
@@ -204,44 +222,14 @@ bool pf__caller_in_group(const struct pf__caller *c, gid_t gid)
 	return false;
 }
 
-/*
- * umask(2) cannot read without writing, which other threads would see; /proc tells it. The
- * descriptor stays open: reading it again costs microseconds, opening it much more.
- */
-static int read_umask(struct pf__super *s, char *text, size_t size)
-{
-	pid_t pid = self_pid();
-	ssize_t n = -1;
-
-	pf__mutex_lock(&s->umask_lock);
-	if (s->umask_fd >= 0 && s->umask_pid != pid) {
-		close(s->umask_fd);
-		s->umask_fd = -1;
-	}
-	if (s->umask_fd < 0) {
-		s->umask_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-		s->umask_pid = pid;
-	}
-	if (s->umask_fd >= 0)
-		n = pread(s->umask_fd, text, size - 1, 0);
-	pf__mutex_unlock(&s->umask_lock);
-	if (n < 0)
-		return -1;
-	text[n] = '\0';
-	return 0;
-}
-
 mode_t pf__caller_umask(const struct pf__caller *c)
 {
-	char text[256];
-	const char *p;
+	return __atomic_load_n(&c->who->umask, __ATOMIC_RELAXED) & 0777;
+}
 
-	if (!c->self)
-		return c->who->umask & 0777;
-	if (read_umask(c->super, text, sizeof text))
-		return 022; /* no /proc: the usual one */
-	p = strstr(text, "\nUmask:");
-	return p ? (mode_t)strtoul(p + sizeof "\nUmask:" - 1, NULL, 8) & 0777 : 022;
+mode_t pf_umask(struct pf_fs *view, mode_t mask)
+{
+	return __atomic_exchange_n(&view->caller.umask, mask & 0777, __ATOMIC_RELAXED);
 }
 
 uint64_t pf__caller_lock_owner(const struct pf__caller *c)

@@ -107,10 +107,7 @@ static void super_free(struct pf__super *s)
 		pf__locks_close(s->locks);
 	if (s->polls)
 		pf__polls_close(s->polls);
-	if (s->umask_fd >= 0)
-		close(s->umask_fd);
 	pf__mutex_destroy(&s->lock);
-	pf__mutex_destroy(&s->umask_lock);
 	pf__free(s);
 }
 
@@ -133,13 +130,11 @@ static struct pf__super *super_new(void)
 	s->dev = next_dev();
 	s->next_kh = 1;
 	s->next_group = 1;
-	s->umask_fd = -1;
 	s->owner_key[0] = pf__hash_seed();
 	s->owner_key[1] = pf__hash_u64(s->owner_key[0], 1);
 	pf__list_init(&s->files);
 	pf__list_init(&s->gate_waiters);
 	pf__mutex_init(&s->lock, PF_RANK_SUPER);
-	pf__mutex_init(&s->umask_lock, PF_RANK_LOCKS);
 	if (pf__locks_open(&s->locks) || pf__polls_open(&s->polls)) {
 		super_free(s);
 		return NULL;

@@ -66,9 +66,6 @@ struct pf__super {
 	_Atomic bool stopped;  /* pf_stop() has ended it: conn and cache are gone */
 	const char *transport; /* its name, for pf_info() */
 	size_t max_reply;      /* bytes of a reply's body that the transport carries */
-	int umask_fd;          /* where the process's umask is read; -1 until the first create */
-	pid_t umask_pid;       /* whose it is: a fork makes it stale */
-	struct pf__mutex umask_lock; /* PF_RANK_LOCKS: umask_fd, umask_pid */
 	struct pf__io_stats stats;
 };
 
@@ -78,8 +75,7 @@ struct pf_fs {
 	struct pf_caller caller; /* groups, context: owned copies. self: looked up at each call */
 	const void *group;       /* of pf__req: this view and the files opened through it */
 	bool is_root_view;
-	bool self;   /* acts as the process itself: uid, gid, pid, groups and umask are asked for at
-			use */
+	bool self;   /* acts as the process itself: uid, gid, pid and groups are asked for at use */
 	bool opener; /* an open file's: uid and gid are those at the open, as in the kernel */
 };
 
@@ -89,7 +85,7 @@ struct pf__caller {
 	struct pf__cred cred;
 	const void *group; /* for pf_interrupt(): the view */
 	bool cap_override; /* may override permissions (uid 0 and not unprivileged) */
-	bool self;         /* the process itself: who tells neither groups nor umask */
+	bool self;         /* the process itself: who does not tell the groups */
 	struct pf__super *super;
 };
 

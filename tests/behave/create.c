@@ -55,6 +55,32 @@ static void create_ok(void **state)
 	mock_end(m);
 }
 
+/* The view of the process begins with the umask of the process; pf_umask() changes a view's. */
+static void umask_of_a_view(void **state)
+{
+	mode_t own = umask(027), before;
+	struct mock *m = mock_start(NULL);
+	struct fuse_create_in first = {
+	    .flags = O_CREAT | O_RDWR, .mode = S_IFREG | 0750, .umask = 027};
+	struct fuse_create_in second = {
+	    .flags = O_CREAT | O_RDWR, .mode = S_IFREG | 0700, .umask = 077};
+	struct pf_file *f;
+
+	umask(own);
+	mock_times(mock_lookup_error(m, 1, NULL, ENOENT), 2);
+	mock_match(answer_create(m, FUSE_CREATE, "a", 42, REG, MOCK_FOREVER), is_create, &first);
+	mock_match(answer_create(m, FUSE_CREATE, "b", 43, REG, MOCK_FOREVER), is_create, &second);
+	closes(m, 42);
+	closes(m, 43);
+	ok(pf_open(m->fs, "a", O_CREAT | O_RDWR, 0777, &f));
+	ok(pf_close(f));
+	before = pf_umask(m->fs, 077);
+	assert_int_equal(before, 027);
+	ok(pf_open(m->fs, "b", O_CREAT | O_RDWR, 0777, &f));
+	ok(pf_close(f));
+	mock_end(m);
+}
+
 static void create_dont_mask(void **state)
 {
 	struct mock_options o = {.flags = FUSE_DONT_MASK};
@@ -437,6 +463,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(create_ok),
+	    cmocka_unit_test(umask_of_a_view),
 	    cmocka_unit_test(create_dont_mask),
 	    cmocka_unit_test(create_asks_root_again),
 	    cmocka_unit_test(create_enosys),
