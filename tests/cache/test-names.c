@@ -268,6 +268,31 @@ static void moves(void **state)
 	close_cache(c);
 }
 
+/* Renaming something to its own name, or exchanging it with itself, changes nothing. */
+static void a_move_to_itself(void **state)
+{
+	struct pf__cache *c = open_cache(100);
+	struct pf__inode *root = pf__cache_root(c), *d = add(c, root, "d", 2, S_IFDIR);
+	struct pf__attr a;
+
+	add_put(c, d, "f", 3, S_IFREG);
+	for (int exchange = 0; exchange < 2; exchange++) {
+		pf__name_moved(c, root, "d", 1, root, "d", 1, exchange);
+		pf__name_moved(c, d, "f", 1, d, "f", 1, exchange);
+		pf__name_moved(c, root, "unknown", 7, root, "unknown", 7, exchange);
+		assert_sound(c);
+		assert_int_equal(state_of(c, root, "d"), PF_NAME_POSITIVE);
+		assert_int_equal(state_of(c, d, "f"), PF_NAME_POSITIVE);
+	}
+	pf__inode_attr(d, 0, 0, &a);
+	assert_int_equal(a.attr.nlink, 1);
+	pf__inode_put(c, d);
+	pf__cache_shrink(c);
+	assert_int_equal(server.forgotten[2], 1);
+	assert_int_equal(server.forgotten[3], 1);
+	close_cache(c);
+}
+
 static void dropping_a_directory_drops_what_is_unused_below(void **state)
 {
 	struct pf__cache *c = open_cache(100);
@@ -339,6 +364,7 @@ int main(void)
 	    cmocka_unit_test(removal_tells_the_victim),
 	    cmocka_unit_test(a_late_lookup_is_asked_again),
 	    cmocka_unit_test(moves),
+	    cmocka_unit_test(a_move_to_itself),
 	    cmocka_unit_test(dropping_a_directory_drops_what_is_unused_below),
 	    cmocka_unit_test(epochs),
 	    cmocka_unit_test(advice),
