@@ -14,19 +14,22 @@
 #include "supervise/guard.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 30000
-#define PATIENCE_MS        250 /* for a server to end by itself when its device hangs up */
-#define NEWS_MS            500 /* how late the news of a death may come */
+#define PATIENCE_MS        250    /* for a server to end by itself when its device hangs up */
+#define LAST_WORK_MS       300000 /* for one that has let go of its device to finish its work */
+#define NEWS_MS            500    /* how late the news of a death may come */
 
 enum state { STARTING, MOUNTED, UNMOUNTED };
 
@@ -40,6 +43,8 @@ struct pf__launch {
 	char *private; /* the directory for {}; NULL: none */
 	bool by_dev_fd;
 	uint32_t grace_ms; /* when we die */
+	pid_t server;      /* who serves, found before we hang up; 0: nobody we can see */
+	int server_pidfd;  /* -1: none */
 	pthread_mutex_t lock;
 	pthread_cond_t news; /* CLOCK_MONOTONIC */
 	enum state state;    /* lock, and the next ones */
@@ -292,7 +297,7 @@ static struct pf__launch *launch_new(char *const argv[])
 	if (!l)
 		return NULL;
 	l->mount.fd = -1;
-	l->hangup = -1;
+	l->hangup = l->server_pidfd = -1;
 	l->name = pf__strdup(slash && slash[1] ? slash + 1 : argv[0]);
 	if (!l->name) {
 		pf__free(l);
@@ -385,6 +390,35 @@ void pf__launch_init_done(struct pf__launch *l, int err)
 void pf__launch_hanging_up(struct pf__launch *l)
 {
 	pf__output_mute(&l->output);
+	if (l->server_pidfd >= 0)
+		return;
+	l->server = pf__launch_server_pid(l);
+	if (l->server > 0)
+		l->server_pidfd = (int)syscall(SYS_pidfd_open, l->server, 0);
+}
+
+static bool ends_within(int pidfd, int ms)
+{
+	struct pollfd p = {pidfd, POLLIN, 0};
+	int n;
+
+	do
+		n = poll(&p, 1, ms);
+	while (n < 0 && errno == EINTR);
+	return n != 0;
+}
+
+/*
+ * A server that lives on after it has let go of its device is writing down what it holds, as
+ * archivemount does with its archive: a signal now would destroy that. One that still holds the
+ * device has not heard us hang up; it gets the signal.
+ */
+static void await_last_work(struct pf__launch *l)
+{
+	if (l->server_pidfd < 0 || ends_within(l->server_pidfd, PATIENCE_MS) ||
+	    pf__socket_holder(l->mount.peer_ino, 0) > 0)
+		return;
+	ends_within(l->server_pidfd, LAST_WORK_MS);
 }
 
 int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
@@ -404,6 +438,9 @@ int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 		close(pf__take(l->mount.fd, -1));
 	if (l->devices) /* INIT was never answered */
 		pf__device_answer_mount(l->devices, -ENOTCONN);
+	await_last_work(l);
+	if (l->server_pidfd >= 0)
+		close(pf__take(l->server_pidfd, -1));
 	if (l->guard)
 		err = pf__guard_stop(l->guard, patience_ms, grace_ms);
 	pthread_mutex_lock(&l->lock);
