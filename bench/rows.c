@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +14,7 @@
 #define FILE_BYTES  4096
 #define NULL_SIZE   "size=1073741824" /* of the file that is read */
 #define SLICE_FILES 500
-#define STATS       20000 /* by each thread */
+#define STATS       4000 /* by each thread */
 
 /* ---- round trips on one open file ---------------------------------------------------------- */
 
@@ -129,10 +131,12 @@ static double sample_create(struct side *side)
 
 /* ---- two threads ----------------------------------------------------------------------------- */
 
+#define TRIES 6 /* of which the best counts: what others take away looks like bad scaling */
+
 struct worker {
 	struct side *side;
 	int cpu;
-	pthread_barrier_t *barrier;
+	atomic_int *missing; /* threads that are not there yet */
 	uint64_t start, end;
 	int error;
 };
@@ -143,7 +147,9 @@ static void *work(void *arg)
 	struct stat st;
 
 	pin_self(w->cpu);
-	pthread_barrier_wait(w->barrier);
+	atomic_fetch_sub(w->missing, 1);
+	while (atomic_load(w->missing))
+		sched_yield();
 	w->start = now_ns();
 	for (uint64_t i = 0; i < STATS && !w->error; i++)
 		w->error = w->side->client->stat(&w->side->fs, DEEP, &st);
@@ -156,13 +162,12 @@ static double throughput(struct side *side, int threads)
 {
 	struct worker workers[2] = {{side, 0}, {side, 1}};
 	uint64_t first = UINT64_MAX, last = 0;
-	pthread_barrier_t barrier;
+	atomic_int missing = threads;
 	pthread_t ids[2];
 	int error = 0;
 
-	pthread_barrier_init(&barrier, NULL, threads);
 	for (int i = 0; i < threads; i++) {
-		workers[i].barrier = &barrier;
+		workers[i].missing = &missing;
 		if (pthread_create(&ids[i], NULL, work, &workers[i]))
 			abort();
 	}
@@ -172,13 +177,24 @@ static double throughput(struct side *side, int threads)
 		last = workers[i].end > last ? workers[i].end : last;
 		error = workers[i].error ? workers[i].error : error;
 	}
-	pthread_barrier_destroy(&barrier);
 	return error ? error : (double)STATS * threads / (last - first);
+}
+
+static double best_throughput(struct side *side, int threads)
+{
+	double best = 0;
+
+	for (int i = 0; i < TRIES && best >= 0; i++) {
+		double value = throughput(side, threads);
+
+		best = value < 0 || value > best ? value : best;
+	}
+	return best;
 }
 
 static double sample_scaling(struct side *side)
 {
-	double one = throughput(side, 1), two = throughput(side, 2);
+	double one = best_throughput(side, 1), two = best_throughput(side, 2);
 
 	return one < 0 ? one : two < 0 ? two : two / one;
 }
