@@ -54,6 +54,7 @@ struct pf__channel {
 	char *scratch; /* t->max_recv bytes, for the reader */
 	/* Written under conn->lock; the reader looks at it without. */
 	_Atomic uint32_t inflight;
+	_Atomic uint32_t landing; /* of inflight: whose replies have a body */
 	/* conn->lock: */
 	struct pf__list waiters; /* synchronous requests whose threads follow */
 	uint32_t background;     /* of inflight: nobody waits for these */

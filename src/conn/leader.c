@@ -5,10 +5,10 @@
  * word. A leader whose answer has come hands the readership to a follower. docs/locking.md draws
  * it.
  *
- * While one request is in flight its leader receives straight into that request's vectors: one
- * system call. With more, it peeks at the header and then receives into the vectors of the request
- * that the message answers. Either way a message that turns out to be something else is taken from
- * where it landed, through the channel's scratch buffer.
+ * While no other request with a reply's body is in flight the leader receives straight into its
+ * own request's vectors: one system call. With more, it peeks at the header and then receives into
+ * the vectors of the request that the message answers. Either way a message that turns out to be
+ * something else is taken from where it landed, through the channel's scratch buffer.
  */
 #include "base/futex.h"
 #include "conn/internal.h"
@@ -285,9 +285,11 @@ static ssize_t read_peeking(struct pf__channel *ch, struct pf__req *own, unsigne
 ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned flags,
 			 bool *own_done)
 {
+	uint32_t others = atomic_load_explicit(&ch->landing, memory_order_relaxed);
 	ssize_t len;
 
-	if (own && atomic_load_explicit(&ch->inflight, memory_order_relaxed) == 1)
+	/* Replies without a body (RELEASE's) cost nothing where they land. */
+	if (own && others == (own->nout ? 1 : 0))
 		len = read_direct(ch, own, flags, own_done);
 	else
 		len = read_peeking(ch, own, flags, own_done);

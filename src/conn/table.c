@@ -31,6 +31,8 @@ static void table_add(struct pf__conn *conn, struct pf__req *req)
 	*b = req;
 	req->flags |= REQ_FLYING;
 	atomic_store_explicit(&ch->inflight, ch->inflight + 1, memory_order_relaxed);
+	if (req->nout)
+		atomic_store_explicit(&ch->landing, ch->landing + 1, memory_order_relaxed);
 	if (req->flags & REQ_BACKGROUND)
 		ch->background++;
 	if (req->marks & PF_REQ_LAZY)
@@ -58,6 +60,8 @@ bool pf__req_take(struct pf__conn *conn, struct pf__req *req)
 	*p = req->hash_next;
 	req->flags &= ~REQ_FLYING;
 	atomic_store_explicit(&ch->inflight, ch->inflight - 1, memory_order_relaxed);
+	if (req->nout)
+		atomic_store_explicit(&ch->landing, ch->landing - 1, memory_order_relaxed);
 	if (req->flags & REQ_BACKGROUND)
 		ch->background--;
 	if (req->marks & PF_REQ_LAZY)
