@@ -420,7 +420,8 @@ static void take_last(const struct slow *w, struct pf__last *last)
 				    : PF_LAST_NAME;
 	last->slash = w->slash;
 	last->len = c->len;
-	memcpy(last->name, c->name, c->len);
+	if (c->len) /* the root's name is NULL */
+		memcpy(last->name, c->name, c->len);
 	last->name[c->len] = '\0';
 }
 
