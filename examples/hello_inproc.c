@@ -60,12 +60,14 @@ static void request(void *ctx, struct pf_inproc *ch, const void *message, size_t
 {
 	const struct fuse_in_header *in = message;
 	const void *arg = in + 1;
+	struct pf_inproc **channel = ctx;
 	struct fuse_init_out init = {.major = 7, .minor = 31, .max_write = 131072};
 	struct fuse_attr_out attr_out = {.attr_valid = 60, .attr = attr(in->nodeid)};
 	struct fuse_open_out open = {.fh = 1};
 
 	switch (in->opcode) {
 	case FUSE_INIT:
+		*channel = ch; /* to be given back in the end */
 		reply(ch, in, 0, &init, sizeof(init));
 		break;
 	case FUSE_LOOKUP:
@@ -90,19 +92,20 @@ static void request(void *ctx, struct pf_inproc *ch, const void *message, size_t
 	default:
 		reply(ch, in, -ENOSYS, NULL, 0);
 	}
-	(void)ctx;
 	(void)length;
 }
 
 int main(void)
 {
 	const struct pf_inproc_ops ops = {.request = request};
+	struct pf_inproc *channel = NULL;
 	struct pf_file *f;
 	struct pf_fs *fs;
 	char buf[100];
 	ssize_t n;
 
-	if (pf_attach_inproc(&fs, &ops, NULL, NULL) < 0 || pf_open(fs, "/hello", 0, 0, &f) < 0) {
+	if (pf_attach_inproc(&fs, &ops, &channel, NULL) < 0 ||
+	    pf_open(fs, "/hello", 0, 0, &f) < 0) {
 		fprintf(stderr, "%s\n", pf_error());
 		return 1;
 	}
@@ -110,5 +113,6 @@ int main(void)
 	fwrite(buf, 1, n > 0 ? n : 0, stdout);
 	pf_close(f);
 	pf_stop(fs);
+	pf_inproc_close(channel);
 	return n != sizeof(text) - 1;
 }
