@@ -82,6 +82,7 @@ struct mock_options {
 	uint32_t root_mode, root_uid, root_gid; /* for root_auto; 0: 0755 */
 	bool strict_destroy;                    /* DESTROY must be expected; else answered */
 	bool lookup_leak; /* at the end lookups may be left that were not given back */
+	bool root_forget; /* the root's lookup may come back: READDIRPLUS gave it under a name */
 	int (*init_fn)(struct mock *m, struct mock_req *req,
 		       void *ctx); /* 1: it answered INIT itself */
 	void *init_ctx;
