@@ -188,6 +188,26 @@ static void hostile_names(void **state)
 	bad_names("x", 4096);
 }
 
+/* A NUL inside a name is the server's own business: the name ends there for who reads it as text,
+ * its length is told. Nothing behind the record is read. */
+static void nul_in_a_name(void **state)
+{
+	struct pf_file *d;
+	struct mock *m = start_dir(NULL, &d);
+	char buf[200] = {0};
+	struct pf_dirent e;
+	size_t n = mock_dirent(buf, 0, 4, 1, DT_REG, "ab_cd");
+
+	buf[sizeof(struct fuse_dirent) + 2] = '\0';
+	mock_body(mock_expect(m, FUSE_READDIR, 1, NULL), buf, n);
+	mock_any_times(mock_body(mock_expect(m, FUSE_READDIR, 1, NULL), "", 0));
+	assert_int_equal(pf_readdir(d, &e), 1);
+	assert_string_equal(e.name, "ab");
+	assert_int_equal(e.namelen, 5);
+	assert_int_equal(pf_readdir(d, &e), 0);
+	finish(m, d);
+}
+
 static void partial_record_is_the_end(void **state)
 {
 	struct pf_file *d;
@@ -205,6 +225,16 @@ static void partial_record_is_the_end(void **state)
 	finish(m, d);
 }
 
+static bool reads_through(const struct mock_req *req, void *ctx)
+{
+	return ((const struct fuse_read_in *)req->arg)->fh == *(uint64_t *)ctx;
+}
+
+static bool releases_handle(const struct mock_req *req, void *ctx)
+{
+	return ((const struct fuse_release_in *)req->arg)->fh == *(uint64_t *)ctx;
+}
+
 static void handles(void **state)
 {
 	struct mock *m = mock_start(NULL);
@@ -216,10 +246,14 @@ static void handles(void **state)
 	mock_body(mock_expect(m, FUSE_OPENDIR, 1, NULL), &two, sizeof(two));
 	ok(pf_open(m->fs, "/", O_RDONLY, 0, &a));
 	ok(pf_open(m->fs, "/", O_RDONLY, 0, &b));
-	mock_any_times(mock_body(mock_expect(m, FUSE_READDIR, 1, NULL), "", 0));
+	mock_match(mock_body(mock_expect(m, FUSE_READDIR, 1, NULL), "", 0), reads_through, &two.fh);
 	assert_int_equal(pf_readdir(b, &e), 0);
-	mock_times(mock_releasedir(m, 1), 2);
+	mock_match(mock_body(mock_expect(m, FUSE_READDIR, 1, NULL), "", 0), reads_through, &one.fh);
+	assert_int_equal(pf_readdir(a, &e), 0);
+	mock_match(mock_releasedir(m, 1), releases_handle, &one.fh);
 	ok(pf_close(a));
+	mock_settle(m);
+	mock_match(mock_releasedir(m, 1), releases_handle, &two.fh);
 	ok(pf_close(b));
 	mock_end(m);
 }
@@ -394,23 +428,15 @@ static void plus_auto_advised(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(dots_and_files),
-	    cmocka_unit_test(nodots),
-	    cmocka_unit_test(nodots_7_8),
-	    cmocka_unit_test(eio),
-	    cmocka_unit_test(seek_to_cookie),
-	    cmocka_unit_test(seekdir_back),
-	    cmocka_unit_test(rewind_asks_again),
-	    cmocka_unit_test(hostile_names),
-	    cmocka_unit_test(partial_record_is_the_end),
-	    cmocka_unit_test(handles),
-	    cmocka_unit_test(opendir_enosys),
-	    cmocka_unit_test(opendir_errors),
-	    cmocka_unit_test(releasedir_once),
-	    cmocka_unit_test(fsyncdir),
-	    cmocka_unit_test(plus_feeds_the_caches),
-	    cmocka_unit_test(plus_odd_records),
-	    cmocka_unit_test(plus_auto),
+	    cmocka_unit_test(dots_and_files),    cmocka_unit_test(nodots),
+	    cmocka_unit_test(nodots_7_8),        cmocka_unit_test(eio),
+	    cmocka_unit_test(seek_to_cookie),    cmocka_unit_test(seekdir_back),
+	    cmocka_unit_test(rewind_asks_again), cmocka_unit_test(hostile_names),
+	    cmocka_unit_test(nul_in_a_name),     cmocka_unit_test(partial_record_is_the_end),
+	    cmocka_unit_test(handles),           cmocka_unit_test(opendir_enosys),
+	    cmocka_unit_test(opendir_errors),    cmocka_unit_test(releasedir_once),
+	    cmocka_unit_test(fsyncdir),          cmocka_unit_test(plus_feeds_the_caches),
+	    cmocka_unit_test(plus_odd_records),  cmocka_unit_test(plus_auto),
 	    cmocka_unit_test(plus_auto_advised),
 	};
 

@@ -122,6 +122,8 @@ static void getlk_malformed(void **state)
 	    {{1ull << 63, UINT64_MAX, F_WRLCK, 1}},
 	    {{0, 1ull << 63, F_WRLCK, 1}},
 	    {{10, 9, F_WRLCK, 1}},
+	    {{0, 10, F_WRLCK, 0x80000000}},
+	    {{0, 10, F_WRLCK, UINT32_MAX - 1}},
 	};
 	struct pf_file *f;
 	struct mock *m = start_open(FUSE_POSIX_LOCKS, 1024, &f);
@@ -165,6 +167,56 @@ static void setlk(void **state)
 	mock_error(mock_expect(m, FUSE_SETLK, 42, NULL), EAGAIN);
 	fails(pf_lock(f, F_SETLK, &fl), EAGAIN);
 	finish(m, f);
+}
+
+struct handle {
+	uint64_t fh, owner;
+};
+
+static bool locks_through(const struct mock_req *req, void *ctx)
+{
+	const struct fuse_lk_in *in = req->arg;
+	struct handle *h = ctx;
+
+	h->owner = in->owner;
+	return in->fh == h->fh;
+}
+
+static bool flushes_through(const struct mock_req *req, void *ctx)
+{
+	const struct fuse_flush_in *in = req->arg;
+	const struct handle *h = ctx;
+
+	return in->fh == h->fh && in->lock_owner == h->owner;
+}
+
+/* SETLK carries the handle of the descriptor that was used. The FLUSH of any close names the same
+ * owner: by that the server drops the process's locks, so no unlock is sent. */
+static void issuing_handle(void **state)
+{
+	struct mock_options o = {.flags = FUSE_POSIX_LOCKS};
+	struct fuse_open_out one = {.fh = 11}, two = {.fh = 12};
+	struct handle first = {.fh = 11}, second = {.fh = 12};
+	struct flock fl = {.l_type = F_RDLCK};
+	struct mock *m = mock_start(&o);
+	struct pf_file *f, *g;
+
+	mock_lookup(m, 1, "foo", 42, REG, 0, MOCK_FOREVER);
+	mock_body(mock_expect(m, FUSE_OPEN, 42, NULL), &one, sizeof(one));
+	mock_body(mock_expect(m, FUSE_OPEN, 42, NULL), &two, sizeof(two));
+	mock_times(mock_release(m, 42), 2);
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, &f));
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, &g));
+	mock_match(mock_expect(m, FUSE_SETLK, 42, NULL), locks_through, &second);
+	ok(pf_lock(g, F_SETLK, &fl));
+	mock_match(mock_expect(m, FUSE_SETLK, 42, NULL), locks_through, &first);
+	ok(pf_lock(f, F_SETLK, &fl));
+	assert_true(first.owner && first.owner == second.owner);
+	mock_match(mock_flush(m, 42), flushes_through, &second);
+	ok(pf_close(g));
+	mock_match(mock_flush(m, 42), flushes_through, &first);
+	ok(pf_close(f));
+	mock_end(m);
 }
 
 static void ofd_owners(void **state)
@@ -259,6 +311,40 @@ static void remote_flock(void **state)
 	mock_end(m);
 }
 
+/* A duplicate has the same owner; the lock lasts until the last of them is closed. Another open
+ * has another owner. */
+static void flock_belongs_to_the_open(void **state)
+{
+	struct mock_options o = {.flags = FUSE_FLOCK_LOCKS};
+	struct want first = {0, INT64_MAX, F_RDLCK, FUSE_LK_FLOCK, 0, 0}, again = first;
+	struct want second = first;
+	struct mock *m = mock_start(&o);
+	struct pf_file *f, *g, *h;
+
+	mock_lookup(m, 1, "foo", 42, REG, 0, MOCK_FOREVER);
+	mock_times(mock_open(m, 42, 0), 2);
+	mock_times(mock_flush(m, 42), 3);
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, &f));
+	ok(pf_dup(f, &g));
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, &h));
+	expect_lock(m, FUSE_SETLKW, &first);
+	ok(pf_flock(f, LOCK_SH));
+	expect_lock(m, FUSE_SETLKW, &again);
+	ok(pf_flock(g, LOCK_SH));
+	expect_lock(m, FUSE_SETLKW, &second);
+	ok(pf_flock(h, LOCK_SH));
+	assert_true(first.owner == again.owner && first.owner != second.owner);
+	ok(pf_close(f));
+	mock_settle(m);
+	assert_int_equal(mock_count(m, FUSE_RELEASE) + mock_count(m, FUSE_SETLK), 0);
+	mock_match(mock_release(m, 42), releases_flock, &first.owner);
+	ok(pf_close(g));
+	mock_settle(m);
+	mock_match(mock_release(m, 42), releases_flock, &second.owner);
+	ok(pf_close(h));
+	mock_end(m);
+}
+
 struct locker {
 	struct pf_file *f;
 	pthread_t thread;
@@ -323,9 +409,11 @@ int main(void)
 	    cmocka_unit_test(getlk_malformed),
 	    cmocka_unit_test(setlk),
 	    cmocka_unit_test(ofd_owners),
+	    cmocka_unit_test(issuing_handle),
 	    cmocka_unit_test(local_posix),
 	    cmocka_unit_test(local_flock),
 	    cmocka_unit_test(remote_flock),
+	    cmocka_unit_test(flock_belongs_to_the_open),
 	    cmocka_unit_test(waiter_does_not_block_close),
 	    cmocka_unit_test(local_waiter),
 	};

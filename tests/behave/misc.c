@@ -170,13 +170,53 @@ static void fallocate_ok(void **state)
 {
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 0, &f);
+	struct fuse_attr_out a = {.attr_valid = MOCK_FOREVER, .attr = mock_attr(42, REG, 1000)};
 	struct stat st;
 
 	mock_expect(m, FUSE_FALLOCATE, 42, NULL);
 	ok(pf_fallocate(f, 0, 0, 1000));
+	a.attr.mtime = a.attr.ctime = 9;
+	mock_body(mock_expect(m, FUSE_GETATTR, 42, NULL), &a, sizeof(a));
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 1000);
+	assert_int_equal(st.st_mtim.tv_sec, 9);
+	assert_int_equal(st.st_ctim.tv_sec, 9);
+	finish(m, f);
+}
+
+static bool punches(const struct mock_req *req, void *ctx)
+{
+	const struct fuse_fallocate_in *in = req->arg;
+
+	return in->fh == MOCK_FH && in->offset == 500 && in->length == 1000 &&
+	       in->mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+}
+
+/* A hole that reaches beyond the end is not cut at it, and leaves the size. */
+static void fallocate_spans_the_end(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_open(NULL, 1000, &f);
+	struct stat st;
+
+	mock_match(mock_expect(m, FUSE_FALLOCATE, 42, NULL), punches, NULL);
+	ok(pf_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 500, 1000));
 	mock_any_times(mock_getattr(m, 42, REG, 1000, MOCK_FOREVER));
 	ok(pf_fstat(f, &st));
 	assert_int_equal(st.st_size, 1000);
+	finish(m, f);
+}
+
+/* EIO is no ENOSYS: the next call asks again. */
+static void fallocate_eio_is_not_remembered(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_open(NULL, 0, &f);
+
+	mock_error(mock_expect(m, FUSE_FALLOCATE, 42, NULL), EIO);
+	fails(pf_fallocate(f, 0, 0, 1000), EIO);
+	mock_expect(m, FUSE_FALLOCATE, 42, NULL);
+	ok(pf_fallocate(f, 0, 0, 1000));
 	finish(m, f);
 }
 
@@ -226,6 +266,8 @@ static struct mock *start_two(const struct mock_options *o, struct pf_file **f, 
 
 static void copy_ok(void **state)
 {
+	struct fuse_attr_out after = {.attr_valid = MOCK_FOREVER,
+				      .attr = mock_attr(43, REG, 131072)};
 	struct fuse_copy_file_range_out out = {.bytes_copied = 65536};
 	off_t in_off = 256 << 10, out_off = 65536;
 	struct pf_file *f, *g;
@@ -237,9 +279,15 @@ static void copy_ok(void **state)
 	assert_int_equal(pf_copy_file_range(f, &in_off, g, &out_off, 65536, 0), 65536);
 	assert_int_equal(in_off, (256 << 10) + 65536);
 	assert_int_equal(out_off, 131072);
-	mock_any_times(mock_getattr(m, 43, REG, 131072, MOCK_FOREVER));
+	/* The destination's times are not what they were; the source's mtime and ctime are. */
+	after.attr.mtime = after.attr.ctime = 9;
+	mock_body(mock_expect(m, FUSE_GETATTR, 43, NULL), &after, sizeof(after));
 	ok(pf_fstat(g, &st));
 	assert_int_equal(st.st_size, 131072);
+	assert_int_equal(st.st_mtim.tv_sec, 9);
+	mock_any_times(mock_getattr(m, 42, REG, 1 << 20, MOCK_FOREVER));
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_mtim.tv_sec, 0);
 	ok(pf_close(f));
 	finish(m, g);
 }
@@ -272,6 +320,27 @@ static void copy_old_opcode(void **state)
 	mock_match(mock_body(mock_expect(m, FUSE_COPY_FILE_RANGE, 42, NULL), &out, sizeof(out)),
 		   copies, NULL);
 	assert_int_equal(pf_copy_file_range(f, &in_off, g, &out_off, 65536, 0), 65536);
+	ok(pf_close(f));
+	finish(m, g);
+}
+
+/* The older form may not claim more than was asked for either; without both the client reads and
+ * writes. */
+static void copy_old_opcode_errors(void **state)
+{
+	struct fuse_write_out much = {.size = 65537}, written = {.size = 5};
+	off_t in_off = 256 << 10, out_off = 65536;
+	struct pf_file *f, *g;
+	struct mock *m = start_two(NULL, &f, &g);
+
+	mock_error(mock_expect(m, FUSE_COPY_FILE_RANGE_64, 42, NULL), ENOSYS);
+	mock_body(mock_expect(m, FUSE_COPY_FILE_RANGE, 42, NULL), &much, sizeof(much));
+	fails(pf_copy_file_range(f, &in_off, g, &out_off, 65536, 0), EIO);
+	mock_error(mock_expect(m, FUSE_COPY_FILE_RANGE, 42, NULL), ENOSYS);
+	mock_times(mock_body(mock_expect(m, FUSE_READ, 42, NULL), "12345", 5), 2);
+	mock_times(mock_body(mock_expect(m, FUSE_WRITE, 43, NULL), &written, sizeof(written)), 2);
+	assert_int_equal(pf_copy_file_range(f, &in_off, g, &out_off, 5, 0), 5);
+	assert_int_equal(pf_copy_file_range(f, &in_off, g, &out_off, 5, 0), 5);
 	ok(pf_close(f));
 	finish(m, g);
 }
@@ -531,17 +600,31 @@ static void poll_abort(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(statfs_fields),     cmocka_unit_test(statfs_death),
-	    cmocka_unit_test(seek_data),         cmocka_unit_test(seek_hole),
-	    cmocka_unit_test(seek_enosys),       cmocka_unit_test(seek_malformed),
-	    cmocka_unit_test(seek_end_is_fresh), cmocka_unit_test(fallocate_ok),
-	    cmocka_unit_test(fallocate_errors),  cmocka_unit_test(copy_ok),
-	    cmocka_unit_test(copy_errors),       cmocka_unit_test(copy_old_opcode),
-	    cmocka_unit_test(copy_7_27),         cmocka_unit_test(fsync_kinds),
-	    cmocka_unit_test(ioctl_kinds),       cmocka_unit_test(ioctl_errors),
-	    cmocka_unit_test(ioctl_directory),   cmocka_unit_test(ioctl_directory_7_17),
-	    cmocka_unit_test(poll_now),          cmocka_unit_test(poll_enosys),
-	    cmocka_unit_test(poll_notified),     cmocka_unit_test(poll_times_out),
+	    cmocka_unit_test(statfs_fields),
+	    cmocka_unit_test(statfs_death),
+	    cmocka_unit_test(seek_data),
+	    cmocka_unit_test(seek_hole),
+	    cmocka_unit_test(seek_enosys),
+	    cmocka_unit_test(seek_malformed),
+	    cmocka_unit_test(seek_end_is_fresh),
+	    cmocka_unit_test(fallocate_ok),
+	    cmocka_unit_test(fallocate_spans_the_end),
+	    cmocka_unit_test(fallocate_eio_is_not_remembered),
+	    cmocka_unit_test(fallocate_errors),
+	    cmocka_unit_test(copy_ok),
+	    cmocka_unit_test(copy_errors),
+	    cmocka_unit_test(copy_old_opcode),
+	    cmocka_unit_test(copy_old_opcode_errors),
+	    cmocka_unit_test(copy_7_27),
+	    cmocka_unit_test(fsync_kinds),
+	    cmocka_unit_test(ioctl_kinds),
+	    cmocka_unit_test(ioctl_errors),
+	    cmocka_unit_test(ioctl_directory),
+	    cmocka_unit_test(ioctl_directory_7_17),
+	    cmocka_unit_test(poll_now),
+	    cmocka_unit_test(poll_enosys),
+	    cmocka_unit_test(poll_notified),
+	    cmocka_unit_test(poll_times_out),
 	    cmocka_unit_test(poll_abort),
 	};
 

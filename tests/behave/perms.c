@@ -283,6 +283,30 @@ static void dp_rename(void **state)
 	end(&w);
 }
 
+/* The directory that it goes to decides, too. */
+static void dp_rename_into(void **state)
+{
+	struct world w = begin(0777, OTHER, 0);
+
+	lookup_as(&w, "foo", 42, REG, USER, USER);
+	lookup_as(&w, "theirs", 43, DIR_, OTHER, OTHER);
+	mock_any_times(mock_lookup_error(w.m, 43, "bar", ENOENT));
+	fails(pf_rename(w.user, "foo", "theirs/bar"), EACCES);
+	assert_int_equal(mock_count(w.m, FUSE_RENAME), 0);
+	end(&w);
+}
+
+static void dp_rename_over(void **state)
+{
+	struct world w = begin(0777, USER, 0);
+
+	lookup_as(&w, "src", 42, REG, USER, USER);
+	lookup_as(&w, "dst", 43, REG, USER, USER);
+	mock_name2(mock_expect(w.m, FUSE_RENAME, 1, "src"), "dst");
+	ok(pf_rename(w.user, "src", "dst"));
+	end(&w);
+}
+
 static void dp_rename_sticky(void **state)
 {
 	struct world w = begin(01777, OTHER, 0);
@@ -396,6 +420,101 @@ static void dp_killpriv_leaves_it_to_the_server(void **state)
 	end(&w);
 }
 
+/* The SETATTR that clears suid may claim any size: what was written stays what was written. */
+static void dp_clearing_lies_about_the_size(void **state)
+{
+	struct world w = begin(0755, OTHER, 0);
+	struct fuse_attr_out lie = {.attr_valid = MOCK_FOREVER,
+				    .attr = mock_attr(42, S_IFREG | 0777, 0)};
+	struct fuse_attr_out truth = {.attr_valid = MOCK_FOREVER,
+				      .attr = mock_attr(42, S_IFREG | 0777, 1)};
+	struct fuse_entry_out e = mock_entry(42, S_IFREG | 04777, 0, MOCK_FOREVER, MOCK_FOREVER);
+	struct pf_file *f;
+	struct stat st;
+
+	mock_lookup_entry(w.m, 1, "foo", &e);
+	mock_open(w.m, 42, 0);
+	mock_flush(w.m, 42);
+	mock_release(w.m, 42);
+	mock_any_times(mock_error(mock_expect(w.m, FUSE_GETXATTR, 42, NULL), ENODATA));
+	mock_body(mock_expect(w.m, FUSE_SETATTR, 42, NULL), &lie, sizeof(lie));
+	mock_write(w.m, 42, 0, 1, 1);
+	mock_any_times(mock_body(mock_expect(w.m, FUSE_GETATTR, 42, NULL), &truth, sizeof(truth)));
+	ok(pf_open(w.user, "foo", O_WRONLY, 0, &f));
+	assert_int_equal(pf_pwrite(f, "x", 1, 0), 1);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 1);
+	assert_int_equal(st.st_mode & 07777, 0777);
+	ok(pf_close(f));
+	end(&w);
+}
+
+static bool clears_sgid(const struct mock_req *req, void *ctx)
+{
+	const struct fuse_setattr_in *in = req->arg;
+
+	return in->valid == FATTR_MODE && (in->mode & 07777) == 0777;
+}
+
+/* A copy by the server clears sgid of the destination, and of nothing else. */
+static void dp_copy_clears_sgid(void **state)
+{
+	struct world w = begin(0755, OTHER, 0);
+	struct fuse_copy_file_range_out out = {.bytes_copied = 10};
+	struct fuse_attr_out after = {.attr_valid = MOCK_FOREVER,
+				      .attr = mock_attr(43, S_IFREG | 0777, 10)};
+	struct fuse_entry_out e = mock_entry(42, S_IFREG | 02777, 10, MOCK_FOREVER, MOCK_FOREVER);
+	off_t from = 0, to = 0;
+	struct pf_file *f, *g;
+	struct stat st;
+
+	mock_lookup_entry(w.m, 1, "a", &e);
+	e.nodeid = e.attr.ino = 43;
+	mock_lookup_entry(w.m, 1, "b", &e);
+	mock_open(w.m, 42, 0);
+	mock_open(w.m, 43, 0);
+	mock_times(mock_flush(w.m, MOCK_ANY), 2);
+	mock_times(mock_release(w.m, MOCK_ANY), 2);
+	mock_any_times(mock_error(mock_expect(w.m, FUSE_GETXATTR, 43, NULL), ENODATA));
+	mock_match(mock_body(mock_expect(w.m, FUSE_SETATTR, 43, NULL), &after, sizeof(after)),
+		   clears_sgid, NULL);
+	mock_body(mock_expect(w.m, FUSE_COPY_FILE_RANGE_64, 42, NULL), &out, sizeof(out));
+	/* GETATTR after the copy may come for either: sizes and times are doubtful. */
+	mock_any_times(mock_body(mock_expect(w.m, FUSE_GETATTR, 43, NULL), &after, sizeof(after)));
+	mock_any_times(mock_getattr(w.m, 42, S_IFREG | 02777, 10, MOCK_FOREVER));
+	ok(pf_open(w.user, "a", O_RDONLY, 0, &f));
+	ok(pf_open(w.user, "b", O_WRONLY, 0, &g));
+	assert_int_equal(pf_copy_file_range(f, &from, g, &to, 10, 0), 10);
+	ok(pf_fstat(g, &st));
+	assert_int_equal(st.st_mode & 07777, 0777);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_mode & 07777, 02777);
+	ok(pf_close(f));
+	ok(pf_close(g));
+	end(&w);
+}
+
+/* Who read what he may not write leaves no times behind: FLUSH and RELEASE, nothing more. */
+static void dp_read_sends_no_times(void **state)
+{
+	struct world w = begin(0755, OTHER, 0);
+	struct pf_file *f;
+	char c;
+
+	lookup_as(&w, "foo", 42, S_IFREG | 0755, OTHER, OTHER);
+	mock_open(w.m, 42, 0);
+	mock_read(w.m, 42, 0, 1, "x", 1);
+	mock_flush(w.m, 42);
+	mock_release(w.m, 42);
+	ok(pf_open(w.user, "foo", O_RDONLY, 0, &f));
+	assert_int_equal(pf_pread(f, &c, 1, 0), 1);
+	mock_log(w.m);
+	ok(pf_close(f));
+	mock_settle(w.m);
+	assert_int_equal(mock_count(w.m, FUSE_SETATTR), 0);
+	end(&w);
+}
+
 static bool write_kills(const struct mock_req *req, void *ctx)
 {
 	return !!(((const struct fuse_write_in *)req->arg)->write_flags &
@@ -466,12 +585,17 @@ int main(void)
 	    cmocka_unit_test(dp_search),
 	    cmocka_unit_test(dp_open),
 	    cmocka_unit_test(dp_rename),
+	    cmocka_unit_test(dp_rename_into),
+	    cmocka_unit_test(dp_rename_over),
 	    cmocka_unit_test(dp_rename_sticky),
 	    cmocka_unit_test(dp_unlink),
 	    cmocka_unit_test(dp_unlink_refused),
 	    cmocka_unit_test(dp_chmod),
 	    cmocka_unit_test(dp_sticky_by_root),
 	    cmocka_unit_test(dp_write_clears_suid),
+	    cmocka_unit_test(dp_clearing_lies_about_the_size),
+	    cmocka_unit_test(dp_copy_clears_sgid),
+	    cmocka_unit_test(dp_read_sends_no_times),
 	    cmocka_unit_test(dp_killpriv_leaves_it_to_the_server),
 	    cmocka_unit_test(dp_killpriv_v2),
 	    cmocka_unit_test(posix_acl),

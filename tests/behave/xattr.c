@@ -70,12 +70,12 @@ static void get_size_malformed(void **state)
 	fails(pf_getxattr(m->fs, "foo", "user.foo", NULL, 0), EIO);
 	mock_body(mock_expect(m, FUSE_GETXATTR, 42, NULL), &huge, sizeof(huge));
 	r = pf_getxattr(m->fs, "foo", "user.foo", NULL, 0);
-	assert_true(r == 65536 || r == -E2BIG);
+	assert_int_equal(r, 65536);
 	mock_body(mock_expect(m, FUSE_LISTXATTR, 42, NULL), "", 0);
 	fails(pf_listxattr(m->fs, "foo", NULL, 0), EIO);
 	mock_body(mock_expect(m, FUSE_LISTXATTR, 42, NULL), &huge, sizeof(huge));
 	r = pf_listxattr(m->fs, "foo", NULL, 0);
-	assert_true(r == 65536 || r == -E2BIG);
+	assert_int_equal(r, 65536);
 	mock_end(m);
 }
 
