@@ -2,7 +2,7 @@
 # What the tests of the command share. Prints TAP; skips with status 77. A test script sources it,
 # calls check for each case and done_testing last. $1 is the command under test.
 set -u
-export LC_ALL=C TZ=UTC
+export LC_ALL=C TZ=UTC TERM=xterm # coreutils' ls has colours only for a terminal that it knows
 unset LS_COLORS COLUMNS
 portfire=$(realpath "${1:?which command?}")
 server=${PF_TEST_SERVER:-bindfs}
