@@ -94,8 +94,14 @@ void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir)
 
 /* ---- LOOKUP */
 
+/* What became of one LOOKUP, beside its errno. */
+struct outcome {
+	bool answered; /* by a valid reply, be it an error */
+	bool refused;  /* by an entry that is not valid; nothing of it has been given back */
+};
+
 static int send_lookup(const struct pf__from *f, struct pf__inode *dir, const char *name,
-		       size_t len, struct fuse_entry_out *e, bool *answered)
+		       size_t len, struct fuse_entry_out *e, struct outcome *out)
 {
 	char text[FUSE_NAME_MAX_LONG + 1];
 	struct pf__req r;
@@ -108,7 +114,8 @@ static int send_lookup(const struct pf__from *f, struct pf__inode *dir, const ch
 	pf__request(f->super->conn, &r);
 	if (r.forget)
 		pf__conn_forget(f->super->conn, e->nodeid, 1);
-	*answered = r.answered;
+	out->answered = r.answered;
+	out->refused = r.error == -EIO && !r.answered && !r.forget && r.out_len == sizeof *e;
 	return r.error;
 }
 
@@ -119,8 +126,8 @@ static int ask(const struct pf__from *f, struct pf__inode *dir, const char *name
 	struct pf__cache *cache = f->super->cache;
 	struct pf__sample sample = pf__cache_sample(cache);
 	struct fuse_entry_out e = {0};
-	bool answered;
-	int err = send_lookup(f, dir, name, len, &e, &answered);
+	struct outcome out;
+	int err = send_lookup(f, dir, name, len, &e, &out);
 
 	if (err == -ENOENT) { /* true now, but not to be remembered */
 		e.nodeid = e.entry_valid = e.entry_valid_nsec = 0;
@@ -144,14 +151,17 @@ static int revalidate(const struct pf__from *f, struct pf__inode *dir, const cha
 	struct pf__cache *cache = f->super->cache;
 	struct pf__sample sample = pf__cache_sample(cache);
 	struct fuse_entry_out e = {0};
-	bool answered;
-	int err = send_lookup(f, dir, name, len, &e, &answered);
+	struct outcome out;
+	int err = send_lookup(f, dir, name, len, &e, &out);
 
 	if (!err)
 		return pf__name_enter(cache, dir, name, len, &e, &sample, known, inode);
 	/* Unless nothing was learned, the name is void. */
-	if (err == -ENOMEM || err == -EINTR || (!answered && err != -EIO))
+	if (err == -ENOMEM || err == -EINTR || (!out.answered && err != -EIO))
 		return err;
+	/* Rules 12.8 and 12.9: this lookup is not lost, as that of a name seen first would be. */
+	if (out.refused && e.nodeid != FUSE_ROOT_ID)
+		pf__conn_forget(f->super->conn, e.nodeid, 1);
 	pf__name_drop(cache, dir, name, len);
 	return -ESTALE;
 }
@@ -224,12 +234,12 @@ static int ask_parent(const struct pf__from *f, struct pf__inode *dir, struct pf
 	struct pf__cache *cache = f->super->cache;
 	struct pf__sample sample = pf__cache_sample(cache);
 	struct fuse_entry_out e = {0};
-	bool answered;
+	struct outcome out;
 	int err;
 
 	if (!pf__conn_has(f->super->conn, FUSE_EXPORT_SUPPORT))
 		return -ESTALE;
-	err = send_lookup(f, dir, "..", 2, &e, &answered);
+	err = send_lookup(f, dir, "..", 2, &e, &out);
 	if (!err && !e.nodeid)
 		err = -ENOENT;
 	if (err)

@@ -521,8 +521,10 @@ static void revalidations(void **state)
 	revalidated(mock_entry(43, REG, 10, 0, 0), 1);
 	revalidated(mock_entry(42, DIR_, 10, 0, 0), 2);
 	revalidated(other_generation, 2);
-	revalidated(mock_entry(42, 0, 10, 0, 0), 1);
-	revalidated(mock_entry(42, REG, 1ull << 63, 0, 0), 1);
+	revalidated(mock_entry(42, 0, 10, 0, 0), 2);
+	revalidated(mock_entry(42, REG, 1ull << 63, 0, 0), 2);
+	revalidated(mock_entry(43, 0, 10, 0, 0), 1);
+	revalidated(mock_entry(1, DIR_, 0, 0, 0), 1);
 	revalidated(mock_entry(0, 0, 0, 0, 0), 1);
 }
 
