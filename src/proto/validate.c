@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #define ERRNO_END         512 /* errors on the wire are -511 .. 0 */
+#define ERRNO_MAX         4095 /* what a system call's result can carry */
 #define READLINK_MAX      4095
 #define CUSE_INFO_MAX     4096
 #define CUSE_MINOR_OLDEST 11
@@ -251,7 +252,7 @@ static int check_ioctl(const struct pf__expect *e, const struct fuse_ioctl_out *
 {
 	if (o->flags & FUSE_IOCTL_RETRY)
 		return e->ioctl_unrestricted ? check_iovecs(e, o, len) : -EIO;
-	if (len > e->size)
+	if (len > e->size || o->result < -ERRNO_MAX)
 		return -EIO;
 	return o->result == -ENOSYS ? -ENOTTY : 0;
 }

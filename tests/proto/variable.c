@@ -97,6 +97,15 @@ static void ioctl_results(void **state)
 	assert_err(ioctl_check(&unrestricted, &r, 101), -EIO);
 	r.out.result = -ENOSYS;
 	assert_err(ioctl_check(&restricted, &r, 0), -ENOTTY);
+	/* A negative result that is no errno is nothing that a caller could understand. */
+	r.out.result = -4095;
+	assert_err(ioctl_check(&restricted, &r, 0), 0);
+	r.out.result = -4096;
+	assert_err(ioctl_check(&restricted, &r, 0), -EIO);
+	r.out.result = INT32_MIN;
+	assert_err(ioctl_check(&restricted, &r, 0), -EIO);
+	r.out.result = INT32_MAX;
+	assert_err(ioctl_check(&restricted, &r, 0), 0);
 }
 
 static void ioctl_retries(void **state)
