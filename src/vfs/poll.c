@@ -136,7 +136,7 @@ static int look(struct pf__open_file *of, const struct pf__from *f, short events
 		return r.error;
 	if (r.error)
 		return POLLERR;
-	return (int)out.revents & (events | POLLERR | POLLHUP | POLLNVAL);
+	return (int)out.revents & ((uint16_t)events | POLLERR | POLLHUP | POLLNVAL);
 }
 
 static int poll_until(struct pf__open_file *of, const struct pf__from *f, short events,
@@ -158,6 +158,9 @@ static int poll_until(struct pf__open_file *of, const struct pf__from *f, short 
 			r = -EINTR;
 		if (pf__conn_dead(of->super->conn))
 			r = -ENOTCONN;
+		/* A server that wakes us again and again does not keep us for longer. */
+		if ((!r || r == -EAGAIN) && deadline != PF_TIME_FOREVER && pf__now() >= deadline)
+			r = -ETIMEDOUT;
 		if (r && r != -EAGAIN)
 			break;
 	}
