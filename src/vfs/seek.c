@@ -97,9 +97,10 @@ static off_t seek_dir(struct pf__open_file *of, off_t offset, int whence)
 	uint64_t now = pf__dir_tell(of);
 	int r;
 
+	/* A server's cookies are unsigned; those that do not fit are for pf_telldir(). */
 	if (whence == SEEK_CUR && offset == 0)
-		return (off_t)now;
-	if (whence != SEEK_SET)
+		return now > INT64_MAX ? -EOVERFLOW : (off_t)now;
+	if (whence != SEEK_SET || offset < 0)
 		return -EINVAL;
 	r = pf__dir_seek(of, (uint64_t)offset);
 	return r ? r : offset;
