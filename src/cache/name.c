@@ -306,8 +306,9 @@ void pf__dir_changed(struct pf__cache *c, struct pf__inode *dir)
 
 static bool changed_since(const struct pf__inode *dir, const struct pf__sample *sample)
 {
-	return sample && sample->attr_version && dir->ext &&
-	       dir->ext->changed > sample->attr_version;
+	const struct pf__ext *ext = pf__rcu_load(dir->ext);
+
+	return sample && sample->attr_version && ext && ext->changed > sample->attr_version;
 }
 
 /* ---- entering */

@@ -82,7 +82,9 @@ void pf__cache_tick(struct pf__cache *cache, uint64_t now)
 
 static struct pf__list *children(const struct pf__inode *dir)
 {
-	return dir->ext && !pf__list_empty(&dir->ext->children) ? &dir->ext->children : NULL;
+	struct pf__ext *ext = pf__rcu_load(dir->ext); /* others make it without the lock */
+
+	return ext && !pf__list_empty(&ext->children) ? &ext->children : NULL;
 }
 
 /*
