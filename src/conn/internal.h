@@ -83,8 +83,7 @@ struct pf__service {
 	bool idle;         /* sleeps and believes that nothing is outstanding */
 	uint64_t wake_at;  /* when it wakes by itself */
 	uint64_t seen_seq; /* conn->sync_seq at its last look */
-	/* its own: */
-	uint64_t next_tick, next_check;
+	_Atomic uint64_t next_tick, next_check; /* its own, or of whoever stands in for it */
 };
 
 struct pf__forgets {
