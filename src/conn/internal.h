@@ -47,6 +47,7 @@ enum {
 #define REQ_INTR_SENT  (1u << 9)  /* INTERRUPT is at the server */
 #define REQ_ONEWAY     (1u << 10) /* no reply: complete once sent */
 #define REQ_ACTIVE     (1u << 11) /* background: counts against max_background */
+#define REQ_MISSED     (1u << 12) /* its thread came to wait while it was taken */
 
 struct pf__channel {
 	struct pf__conn *conn;

@@ -287,12 +287,17 @@ static int send_when_writable(struct pf__conn *conn, struct pf__req *req)
 }
 
 /* It was not sent. False when somebody has completed it meanwhile, or is about to. */
-static bool withdraw(struct pf__conn *conn, struct pf__req *req)
+static bool withdraw(struct pf__conn *conn, struct pf__req *req, int err)
 {
 	bool ours;
 
 	pf__mutex_lock(&conn->lock);
 	ours = pf__req_take(conn, req);
+	if (ours && req->flags & REQ_PINNED) { /* RESEND is sending it: its end waits for that */
+		pf__req_fail(req, err);
+		pf__req_complete(conn, req, NULL);
+		ours = false;
+	}
 	pf__mutex_unlock(&conn->lock);
 	return ours;
 }
@@ -329,7 +334,7 @@ static int submit(struct pf__conn *conn, struct pf__req *req, uint64_t deadline)
 		err = pf__req_send(req->channel, req);
 		if (err == -EAGAIN)
 			err = send_when_writable(conn, req);
-		if (!err || !withdraw(conn, req))
+		if (!err || !withdraw(conn, req, err))
 			return 0;
 		if (err != -ENOTCONN || !channel_gone(conn, req->channel))
 			return err;

@@ -75,6 +75,8 @@ void pf__req_untake(struct pf__conn *conn, struct pf__req *req)
 {
 	pf__assert_held(&conn->lock);
 	table_add(conn, req);
+	if (req->flags & REQ_MISSED) /* who reads now may be the last: it must be in line */
+		req->flags = (req->flags & ~REQ_MISSED) | REQ_WAITER;
 	if (req->flags & REQ_WAITER)
 		pf__list_add_head(&req->channel->waiters, &req->link);
 }
