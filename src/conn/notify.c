@@ -108,11 +108,23 @@ void pf__notified(struct pf__channel *ch, int32_t code, const void *body, size_t
 
 /* ---- the answer to RETRIEVE */
 
+#define UNSENT_MAX 1024 /* answers wait for a server that asks and does not read */
+
 struct retrieved {
 	struct pf__req req;
 	struct fuse_notify_retrieve_in in;
 	char data[];
 };
+
+static bool too_many(struct pf__conn *conn)
+{
+	bool many;
+
+	pf__mutex_lock(&conn->lock);
+	many = conn->bg_total >= UNSENT_MAX;
+	pf__mutex_unlock(&conn->lock);
+	return many;
+}
 
 static void retrieved_done(struct pf__req *req)
 {
@@ -128,6 +140,8 @@ int pf__conn_notify_reply(struct pf__conn *conn, const struct pf__notify *n,
 
 	if (size > conn->got.max_write)
 		return -EINVAL;
+	if (too_many(conn))
+		return -ENOMEM;
 	/* A copy: this is called by the thread that reads, which cannot wait for room to send. */
 	r = pf__malloc(sizeof(*r) + size);
 	if (!r)
