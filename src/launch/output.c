@@ -8,6 +8,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define LAST_READS 64 /* more than a pipe holds */
+
 static void keep(struct pf__output *o, const char *p, size_t n)
 {
 	size_t drop;
@@ -128,12 +130,49 @@ void pf__output_mute(struct pf__output *o)
 	pf__supervisor_watch(o->s, &o->in);
 }
 
+/* The bytes of the character at p of at most n, if it is one to show: UTF-8, and no control. */
+static size_t printable(const unsigned char *p, size_t n)
+{
+	size_t len = *p < 0x80   ? 1
+		     : *p < 0xc2 ? 0
+		     : *p < 0xe0 ? 2
+		     : *p < 0xf0 ? 3
+		     : *p < 0xf5 ? 4
+				 : 0;
+
+	if (!len || len > n || *p < ' ' || *p == 0x7f)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return *p == 0xc2 && p[1] < 0xa0 ? 0 : len;
+}
+
+/* For a sentence: what could move a terminal's cursor or change its colours becomes a '?'. */
+static void put_words(char *buf, size_t size, const char *words, size_t n)
+{
+	size_t at = 0, len;
+
+	for (size_t i = 0; i < n; i += len ? len : 1) {
+		len = printable((const unsigned char *)words + i, n - i);
+		if (at + (len ? len : 1) >= size)
+			break;
+		if (len)
+			memcpy(buf + at, words + i, len);
+		else
+			buf[at] = '?';
+		at += len ? len : 1;
+	}
+	buf[at] = '\0';
+}
+
 void pf__output_last_words(struct pf__output *o, char *buf, size_t size)
 {
 	size_t end, start;
 
 	pthread_mutex_lock(&o->lock);
-	while (o->in.fd >= 0 && flush(o) && fill(o))
+	/* Who never stops talking does not keep us listening. */
+	for (int i = 0; i < LAST_READS && o->in.fd >= 0 && flush(o) && fill(o); i++)
 		;
 	end = o->nkept;
 	while (end > 0 && strchr(" \t\r\n", o->kept[end - 1]))
@@ -141,7 +180,7 @@ void pf__output_last_words(struct pf__output *o, char *buf, size_t size)
 	start = end;
 	while (start > 0 && o->kept[start - 1] != '\n')
 		start--;
-	snprintf(buf, size, "%.*s", (int)(end - start), o->kept + start);
+	put_words(buf, size, o->kept + start, end - start);
 	pthread_mutex_unlock(&o->lock);
 }
 
