@@ -303,6 +303,26 @@ void pf__guard_settled(struct pf__guard *g)
 
 #define KILL_TAKES_MS 5000 /* for killed processes to leave the kernel */
 
+#define WAKE_MS 200
+
+/* For news, WAKE_MS or until. ETIMEDOUT: until has come. Under the lock. */
+static int wait_a_while(struct pf__guard *g, const struct timespec *until)
+{
+	struct timespec soon;
+
+	clock_gettime(CLOCK_MONOTONIC, &soon);
+	if (soon.tv_sec > until->tv_sec ||
+	    (soon.tv_sec == until->tv_sec && soon.tv_nsec >= until->tv_nsec))
+		return ETIMEDOUT;
+	soon.tv_nsec += WAKE_MS * 1000000L;
+	if (soon.tv_nsec >= 1000000000L) {
+		soon.tv_nsec -= 1000000000L;
+		soon.tv_sec++;
+	}
+	pthread_cond_timedwait(&g->changed, &g->lock, &soon);
+	return 0;
+}
+
 int pf__guard_stop(struct pf__guard *g, unsigned patience_ms, unsigned grace_ms)
 {
 	struct pf__guard_message m = {
@@ -315,8 +335,11 @@ int pf__guard_stop(struct pf__guard *g, unsigned patience_ms, unsigned grace_ms)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(ms / 1000);
 	pthread_mutex_lock(&g->lock);
-	while (!g->gone && !err)
-		err = pthread_cond_timedwait(&g->changed, &g->lock, &until);
+	while (!g->gone && !err) {
+		/* What it watches over may have stopped it. */
+		kill(g->guardian, SIGCONT);
+		err = wait_a_while(g, &until);
+	}
 	err = g->gone ? 0 : -ETIMEDOUT;
 	pthread_mutex_unlock(&g->lock);
 	return err;
