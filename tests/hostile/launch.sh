@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Servers that attack the one who starts them: portfire ends with a clear sentence and status 1, or goes on where the server is
+# fine, in time, and leaves no process and no directory. PORTFIRE and BADSERVER name the programs.
+set -u
+top=$(mktemp -d "${TMPDIR:-/tmp}/portfire-hostile-XXXXXX") || exit 1
+mkdir "$top/tmp" "$top/mnt"
+export TMPDIR=$top/tmp PORTFIRE_HOSTILE_MARK=$top
+failures=0
+trap 'end_left; rm -rf "$top"' EXIT
+
+# The processes that carry our mark, this shell and its like apart.
+left() {
+	local environ pid
+	for environ in /proc/[0-9]*/environ; do
+		pid=${environ#/proc/}
+		pid=${pid%/environ}
+		[ "$pid" = "$$" ] && continue
+		if tr '\0' '\n' <"$environ" 2>/dev/null | grep -qxF "PORTFIRE_HOSTILE_MARK=$top"; then
+			case $(cat "/proc/$pid/comm" 2>/dev/null) in
+			badserver | sleep | portfire | pf-guardian) echo "$pid" ;;
+			esac
+		fi
+	done 2>/dev/null
+}
+
+end_left() {
+	local pid
+	for pid in $(left); do kill -9 "$pid" 2>/dev/null; done
+}
+
+fail() {
+	echo "FAILED: $name: $*"
+	sed 's/^/    /' "$top/err" | cut -c1-300 | tail -5
+	failures=$((failures + 1))
+}
+
+# attack SECONDS STATUS PATTERN WORD...: the last line of stderr matches PATTERN (extended), and holds nothing but printable text.
+attack() {
+	local limit=$1 status=$2 pattern=$3 began got last pids patience=20
+	shift 3
+	[ "$status" = 0 ] || patience=1
+	name=$*
+	began=$(date +%s)
+	timeout -k 5 "$limit" "$PORTFIRE" "${command[0]}" --timeout $patience --request-timeout $patience [ "$BADSERVER" "$mountpoint" "$@" ] \
+		"${command[@]:1}" "$mountpoint" >"$top/out" 2>"$top/err" </dev/null
+	got=$?
+	last=$(tail -n 1 "$top/err" | cut -c1-2000)
+	case $last in *portfire:*) last=portfire:${last#*portfire:} ;; esac # what the server said stands before it
+	[ "$got" = "$status" ] || fail "status $got, not $status, after $(($(date +%s) - began)) s"
+	printf '%s\n' "$last" | grep -Eq -- "$pattern" || fail "it says '$last', not $pattern"
+	if [ "$status" = 1 ] && printf '%s' "$last" | LC_ALL=C grep -q '[[:cntrl:]]'; then fail "control characters"; fi
+	pids=$(left)
+	for _ in 1 2 3 4 5 6 7 8 9 10; do # what was killed leaves the kernel in its own time
+		[ -z "$pids" ] && break
+		sleep 0.2
+		pids=$(left)
+	done
+	[ -z "$pids" ] || fail "processes are left: $(for p in $pids; do cat "/proc/$p/comm"; done | sort | uniq -c | tr '\n' ' ')"
+	end_left
+	[ -z "$(ls -A "$top/tmp")" ] || fail "left in the temporary directory: $(ls -A "$top/tmp")"
+	rm -rf "$top/tmp" && mkdir "$top/tmp"
+}
+
+mountpoint={}
+command=(ls -d)
+
+# What is harmless is let pass.
+attack 20 0 '^$' mount serve
+attack 20 0 '^$' bad-pointers mount serve
+attack 20 0 '^$' open-close=1000 mount serve
+attack 20 0 '^$' open garbage mount serve
+attack 20 0 '^$' open mount garbage serve
+attack 20 0 '^$' mount give-away serve
+attack 30 0 '^$' bomb=200 mount serve
+attack 30 0 '^$' ignore-term bomb=5 mount serve
+attack 20 0 'mount: (Invalid argument|Bad file descriptor)' open data=fd=-1 try-mount data=fd=DEV mount serve
+attack 20 0 'mount: (Invalid argument|Bad file descriptor)' open data=fd=99999 try-mount data=fd=DEV mount serve
+attack 20 0 'mount: Invalid argument' open data=fd=1 try-mount data=fd=DEV mount serve
+attack 20 0 'mount: Invalid argument' open data= try-mount data=fd=DEV mount serve
+attack 20 0 'mount: Invalid argument' open data=,,,=,rootmode try-mount data=fd=DEV mount serve
+attack 20 0 'mount: (Invalid argument|File name too long)' open data-long try-mount data=fd=DEV mount serve
+attack 20 1 "^portfire: ls: mount option rootmode: bad number '999'" open data=fd=DEV,rootmode=999,user_id=x,max_read=-1,,,=,\\,blksize=99999999999 mount serve
+
+# Where it does not mount.
+attack 20 1 '^portfire: ls: badserver exited with status 102 before it mounted' target= mount
+attack 20 1 '^portfire: ls: badserver exited with status 102 before it mounted' target=/does/not/exist mount
+attack 20 1 '^portfire: ls: badserver exited with status 136 before it mounted' target-long mount
+attack 20 1 '^portfire: ls: badserver exited with status 102 before it mounted' target=relative mount
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' open-many=1000 sleep
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' close-all sleep
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' stop
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' exec
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' say-forever sleep
+attack 20 1 '^portfire: ls: badserver did not mount within 1 s' ignore-term bomb=200 sleep
+attack 40 1 '^portfire: ls: badserver did not mount within 1 s' kill-parent=19 sleep
+attack 40 1 '^portfire: ls: badserver exited with status 3 before it mounted: .*red.* end$' say-control
+attack 40 1 'exited with status 122 before it mounted' say-much=100 data=x mount
+attack 20 1 '^portfire: ls: badserver ended before it mounted|^portfire: ls: badserver was killed by signal 9' kill-parent=9 sleep
+attack 20 1 '^portfire: ' chain exit=1
+
+# Where it ends, or falls silent, on the way.
+attack 20 1 '^portfire: .*(killed by signal 9|ended|did not answer)' mount die-at=1 serve
+attack 20 1 '^portfire: ' mount die-at=2 serve
+attack 20 1 '^portfire: ' mount stop-at=1 serve
+attack 20 1 '^portfire: ' mount stop-at=2 serve
+attack 20 1 '^portfire: ' mount close-at=1 serve
+attack 20 1 '^portfire: ' mount close-at=2 serve
+attack 20 1 '^portfire: ' mount exec
+attack 20 1 '^portfire: ' mount close-all sleep
+attack 20 1 '^portfire: ' mount
+attack 40 1 '^portfire: ' mount stop
+attack 40 0 '^$' kill-parent=19 mount serve
+attack 20 1 '^portfire: ' mount kill-parent=9 serve
+
+[ "$failures" = 0 ] || echo "$failures failures"
+[ "$failures" = 0 ]
