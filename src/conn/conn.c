@@ -229,7 +229,7 @@ void pf__conn_stats(struct pf__conn *conn, struct pf__conn_stats *out)
 	out->notifications = conn->notifications;
 	out->bad_replies = conn->bad_replies;
 	out->unknown_replies = conn->unknown_replies;
-	out->read_by_leader = conn->by_leader;
+	out->read_by_leader += conn->by_leader;
 	out->read_by_service = conn->by_service;
 	out->spin_hits = conn->spin_hits;
 	out->spin_misses = conn->spin_misses;

@@ -191,14 +191,17 @@ static ssize_t read_direct(struct pf__channel *ch, struct pf__req *own, unsigned
 		return len;
 	if (len < (ssize_t)HEADER) {
 		pf__count(&conn->bad_replies);
+		pf__count(&conn->by_leader);
 		return len;
 	}
 	if (pf__check_out_header(&l.h, len) || !l.h.unique ||
 	    (l.h.unique & ~FUSE_UNIQUE_RESEND) != own->header.unique) {
+		pf__count(&conn->by_leader);
 		redeliver(&l, ch, own, len, own, own_done);
 		return len;
 	}
 	pf__mutex_lock(&conn->lock);
+	conn->stats.read_by_leader++;
 	if (pf__req_find(conn, ch, l.h.unique) == own && pf__req_take(conn, own)) {
 		taken = true;
 		set_answer(own, &l.h, len);
@@ -293,9 +296,8 @@ ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned f
 
 	/* Replies without a body (RELEASE's) cost nothing where they land. */
 	if (own && others == (own->nout ? 1 : 0))
-		len = read_direct(ch, own, flags, own_done);
-	else
-		len = read_peeking(ch, own, flags, own_done);
+		return read_direct(ch, own, flags, own_done);
+	len = read_peeking(ch, own, flags, own_done);
 	if (len > 0)
 		pf__count(own ? &ch->conn->by_leader : &ch->conn->by_service);
 	return len;
@@ -369,8 +371,10 @@ static ssize_t read_spinning(struct pf__channel *ch, struct pf__req *req, bool *
 			break;
 		sched_yield();
 	}
-	/* An answer that was there when we got the core back, but late, was no use of spinning. */
-	spin_judged(ch, len != -EAGAIN && (!until || pf__now() < until));
+	/* An answer that was there when we got the core back, but late, was no use of spinning; one
+	 * that was there at once tells nothing. */
+	if (until)
+		spin_judged(ch, len != -EAGAIN && pf__now() < until);
 	return len;
 }
 

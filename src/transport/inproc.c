@@ -123,9 +123,10 @@ static void node_put(struct pf_inproc *c, struct node *n)
 /* Something changed that the receiver waits for. Under the lock. */
 static void notify_receiver(struct pf_inproc *c)
 {
-	atomic_fetch_add_explicit(&c->arrivals, 1, memory_order_release);
-	if (c->sleeping)
+	if (c->sleeping) { /* it looked at arrivals under the lock */
+		atomic_fetch_add_explicit(&c->arrivals, 1, memory_order_release);
 		pf__futex_wake(&c->arrivals, 1);
+	}
 	if (c->armed) {
 		c->armed = false;
 		(void)!write(c->efd, &(uint64_t){1}, sizeof(uint64_t));
