@@ -545,7 +545,7 @@ static void dp_killpriv_v2(void **state)
 	end(&w);
 }
 
-/* An access ACL that names the user beats the mode's group bits (POSIX_ACL, rule R5). */
+/* An access ACL that names the user beats the mode's group bits (POSIX_ACL). */
 static void posix_acl(void **state)
 {
 	/* version 2; USER_OBJ rw-, USER 1000 r--, GROUP_OBJ ---, MASK rwx, OTHER --- */
