@@ -359,6 +359,11 @@ static void independent_handles(void **state)
 	mock_end(m);
 }
 
+static bool releases_with(const struct mock_req *req, void *ctx)
+{
+	return (((const struct fuse_release_in *)req->arg)->flags & ~0100000u) == *(uint32_t *)ctx;
+}
+
 static bool flushes_owner(const struct mock_req *req, void *ctx)
 {
 	return ((const struct fuse_flush_in *)req->arg)->lock_owner != 0;
@@ -379,6 +384,26 @@ static void dup_flushes_each_releases_once(void **state)
 	assert_int_equal(mock_count(m, FUSE_RELEASE), 0);
 	mock_release(m, 42);
 	ok(pf_close(g));
+	mock_end(m);
+}
+
+/* Each open has a FLUSH and a RELEASE of its own, with its own flags. */
+static void two_opens(void **state)
+{
+	uint32_t reads = O_RDONLY, writes = O_WRONLY;
+	struct mock *m = mock_start(NULL);
+	struct pf_file *f, *g;
+
+	mock_lookup(m, 1, "foo", 42, REG, 10, MOCK_FOREVER);
+	mock_times(mock_open(m, 42, 0), 2);
+	mock_times(mock_flush(m, 42), 2);
+	ok(pf_open(m->fs, "foo", O_RDONLY, 0, &f));
+	ok(pf_open(m->fs, "foo", O_WRONLY, 0, &g));
+	mock_match(mock_release(m, 42), releases_with, &writes);
+	ok(pf_close(g));
+	mock_settle(m);
+	mock_match(mock_release(m, 42), releases_with, &reads);
+	ok(pf_close(f));
 	mock_end(m);
 }
 
@@ -457,11 +482,6 @@ static void release_is_not_waited_for(void **state)
 static bool writes_with(const struct mock_req *req, void *ctx)
 {
 	return (((const struct fuse_write_in *)req->arg)->flags & ~0100000u) == *(uint32_t *)ctx;
-}
-
-static bool releases_with(const struct mock_req *req, void *ctx)
-{
-	return (((const struct fuse_release_in *)req->arg)->flags & ~0100000u) == *(uint32_t *)ctx;
 }
 
 static void status_flags_follow(void **state)
@@ -625,6 +645,7 @@ int main(void)
 	    cmocka_unit_test(write_limits),
 	    cmocka_unit_test(independent_handles),
 	    cmocka_unit_test(dup_flushes_each_releases_once),
+	    cmocka_unit_test(two_opens),
 	    cmocka_unit_test(flush_error_is_closes),
 	    cmocka_unit_test(flush_enosys),
 	    cmocka_unit_test(noflush),

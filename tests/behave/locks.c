@@ -85,6 +85,12 @@ static void getlk_conflict(void **state)
 	assert_int_equal(fl.l_start, 100);
 	assert_int_equal(fl.l_len, 100);
 	assert_int_equal(fl.l_pid, 1235);
+	out.lk.type = F_RDLCK;
+	fl = (struct flock){.l_start = 500, .l_len = 10, .l_type = F_WRLCK};
+	w.type = F_WRLCK;
+	mock_body(expect_lock(m, FUSE_GETLK, &w), &out, sizeof(out));
+	ok(pf_lock(f, F_GETLK, &fl));
+	assert_int_equal(fl.l_type, F_RDLCK);
 	finish(m, f);
 }
 

@@ -172,6 +172,30 @@ static void store_extends(void **state)
 	mock_end(m);
 }
 
+/* The name's time is over, the inode lives. */
+static void store_behind_an_expired_name(void **state)
+{
+	struct fuse_entry_out e = mock_entry(42, REG, 1, 0, MOCK_FOREVER);
+	struct mock *m = mock_start(NULL);
+	struct pf_file *f;
+	struct stat st;
+
+	e.entry_valid_nsec = 50 * MS;
+	mock_lookup_entry(m, 1, "foo", &e);
+	mock_open(m, 42, 0);
+	mock_flush(m, 42);
+	mock_release(m, 42);
+	ok(pf_open(m->fs, "foo", O_RDONLY, 0, &f));
+	pf__clock_advance(100 * MS);
+	store(m, 42, 0, 100, 100);
+	mock_settle(m);
+	mock_any_times(mock_getattr(m, 42, REG, 100, MOCK_FOREVER));
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 100);
+	ok(pf_close(f));
+	mock_end(m);
+}
+
 static void store_malformed(void **state)
 {
 	struct mock *m = mock_start(NULL);
@@ -288,13 +312,13 @@ static void resend(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(inval_entry),   cmocka_unit_test(inval_entry_unknown),
-	    cmocka_unit_test(expire_only),   cmocka_unit_test(inval_subtree),
-	    cmocka_unit_test(inval_inode),   cmocka_unit_test(delete),
-	    cmocka_unit_test(inc_epoch),     cmocka_unit_test(prune),
-	    cmocka_unit_test(store_extends), cmocka_unit_test(store_malformed),
-	    cmocka_unit_test(retrieve),      cmocka_unit_test(malformed),
-	    cmocka_unit_test(resend),
+	    cmocka_unit_test(inval_entry),     cmocka_unit_test(inval_entry_unknown),
+	    cmocka_unit_test(expire_only),     cmocka_unit_test(inval_subtree),
+	    cmocka_unit_test(inval_inode),     cmocka_unit_test(delete),
+	    cmocka_unit_test(inc_epoch),       cmocka_unit_test(prune),
+	    cmocka_unit_test(store_extends),   cmocka_unit_test(store_behind_an_expired_name),
+	    cmocka_unit_test(store_malformed), cmocka_unit_test(retrieve),
+	    cmocka_unit_test(malformed),       cmocka_unit_test(resend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

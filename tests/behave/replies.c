@@ -406,6 +406,45 @@ static void every_error_with_a_body(void **state)
 	}
 }
 
+static void send_rubbish(struct mock_req *req, void *ctx)
+{
+	char zeros[300] = {0};
+
+	mock_send(req->m, req->h.unique, -EIO, zeros, 8);
+	mock_send(req->m, req->h.unique, 0, zeros, sizeof(zeros));
+	mock_send(req->m, req->h.unique, 0, NULL, 0);
+}
+
+/* Answers that nobody waits for, and answers to what has none: nothing comes of them. */
+static void rubbish_to_nobody(void **state)
+{
+	struct mock_options o = {.strict_destroy = true};
+	struct mock *m = mock_start(&o);
+	struct mock_expect *forget;
+	struct pf_file *f, *d;
+
+	mock_lookup(m, 1, "foo", 42, REG, 100, MOCK_FOREVER);
+	mock_open(m, 42, 0);
+	mock_opendir(m, 1, 0);
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, &f));
+	ok(pf_open(m->fs, "/", O_RDONLY, 0, &d));
+	mock_flush(m, 42);
+	mock_fn_set(mock_release(m, 42), send_rubbish, NULL);
+	mock_fn_set(mock_releasedir(m, 1), send_rubbish, NULL);
+	ok(pf_close(f));
+	ok(pf_close(d));
+	forget =
+	    mock_fn_set(mock_any_times(mock_expect(m, FUSE_FORGET, 42, NULL)), send_rubbish, NULL);
+	mock_notify_inval_entry(m, 1, "foo", 0);
+	mock_wait_forgotten(m, 42, 1);
+	mock_settle(m);
+	assert_int_equal(forget->seen, 1);
+	mock_fn_set(mock_expect(m, FUSE_DESTROY, 0, NULL), send_rubbish, NULL);
+	pf_stop(m->fs);
+	m->fs = NULL;
+	mock_end(m);
+}
+
 /* ---- rule 12.10: what create types may answer */
 
 static const struct made {
@@ -555,9 +594,13 @@ static void revalidation_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(every_size),    cmocka_unit_test(every_error_with_a_body),
-	    cmocka_unit_test(what_is_made),  cmocka_unit_test(created_with_bad_flags),
-	    cmocka_unit_test(revalidations), cmocka_unit_test(revalidation_errors),
+	    cmocka_unit_test(every_size),
+	    cmocka_unit_test(every_error_with_a_body),
+	    cmocka_unit_test(rubbish_to_nobody),
+	    cmocka_unit_test(what_is_made),
+	    cmocka_unit_test(created_with_bad_flags),
+	    cmocka_unit_test(revalidations),
+	    cmocka_unit_test(revalidation_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
