@@ -123,6 +123,7 @@ struct row {
 	const char *expect; /* counter that goes up once a piece of work, and no other */
 	bool cold;          /* started anew for each sample */
 	int (*prepare)(struct side *side); /* after start; NULL: nothing */
+	const char *kernel_needs;          /* a file without which its side is left out */
 	/* Do the work side->iterations times and give the time or other value of one, or < 0:
 	 * errno. */
 	double (*sample)(struct side *side);

@@ -229,7 +229,7 @@ static double kernel_memory(void)
 			sum += size;
 	if (f)
 		fclose(f);
-	return sum ? sum : -EACCES;
+	return sum ? (double)sum : -ENOENT;
 }
 
 /* In a process of its own, so that nothing else lies in the heap. See memory.c. */
@@ -337,6 +337,7 @@ const struct row rows[] = {
      .aim = 400,
      .samples = 1,
      .pieces = 1,
+     .kernel_needs = "/proc/slabinfo",
      .sample = sample_memory},
     {.name = "threads",
      .title = "cached stat, two threads against one",

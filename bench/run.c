@@ -307,6 +307,13 @@ static int measure(struct side *sides, const struct options *options, struct res
 	return 0;
 }
 
+static bool kernel_can(const struct row *row, const struct options *options)
+{
+	if (row->server && options->no_kernel)
+		return false;
+	return !row->kernel_needs || !access(row->kernel_needs, R_OK);
+}
+
 bool row_run(const struct row *row, const struct options *options, struct result *result)
 {
 	struct side sides[SIDES] = {{.row = NULL}};
@@ -315,7 +322,7 @@ bool row_run(const struct row *row, const struct options *options, struct result
 	*result = (struct result){.row = row};
 	fail("%s", "");
 	for (int i = 0; i < SIDES && !ret; i++)
-		if (row->clients[i] && (i != KERNEL || !options->no_kernel || !row->server))
+		if (row->clients[i] && (i != KERNEL || kernel_can(row, options)))
 			ret = side_init(&sides[i], row, i, options);
 	if (!ret)
 		ret = measure(sides, options, result);
