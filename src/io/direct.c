@@ -301,6 +301,8 @@ static ssize_t direct_write(struct pf__io_file *f, const struct pf__io_call *c,
 					  memory_order_relaxed);
 		pf__inode_local_write(f->cache, f->inode, offset + (uint64_t)n, false,
 				      PF_ATTR_MODIFIED);
+	} else { /* how much of it was written nobody knows */
+		pf__inode_bump(f->cache, f->inode, PF_ATTR_ALL);
 	}
 	return n;
 }

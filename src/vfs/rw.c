@@ -116,6 +116,10 @@ void pf__io_call_of(struct pf__open_file *of, const struct pf__from *f, struct p
 				  .kill_suidgid = !f->caller.cap_override};
 }
 
+/* The size is not what we think. Our own writes mark it as doubtful too, and yet know it best: that
+ * others had a hand in it shows in the second bit (append_offset()). */
+#define SIZE_UNKNOWN (PF_ATTR_SIZE | PF_ATTR_NLINK)
+
 /* What a read leaves behind: another atime, and perhaps the news that the file is shorter. */
 static void after_read(struct pf__open_file *of, const struct pf__attr *before, uint64_t end,
 		       bool is_short)
@@ -123,7 +127,7 @@ static void after_read(struct pf__open_file *of, const struct pf__attr *before, 
 	uint32_t fields = of->super->mount.read_only ? 0 : PF_ATTR_ATIME;
 
 	if (is_short && end < before->attr.size && !(of->io.open_flags & FOPEN_DIRECT_IO))
-		fields |= PF_ATTR_SIZE;
+		fields |= SIZE_UNKNOWN;
 	if (fields & ~before->invalid)
 		pf__inode_invalidate(of->super->cache, of->inode, fields);
 }

@@ -83,6 +83,23 @@ static void direct_read_beyond_known_size(void **state)
 	finish(m, f);
 }
 
+/* Without DIRECT_IO a short read means that the file ends there, whatever was known of its size. */
+static void short_read_is_the_end(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_open(NULL, 116, O_RDONLY, 0, &f);
+	struct stat st;
+	char buf[16];
+
+	mock_read(m, 42, 100, 16, "0123456789ab", 12);
+	assert_int_equal(pf_pread(f, buf, 16, 100), 12);
+	mock_getattr(m, 42, REG, 112, MOCK_FOREVER);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 112);
+	assert_int_equal(pf_pread(f, buf, 16, 112), 0); /* known: nothing is asked */
+	finish(m, f);
+}
+
 static void read_position(void **state)
 {
 	struct pf_file *f;
@@ -241,6 +258,29 @@ static void append(void **state)
 	finish(m, f);
 }
 
+/* Where the size is not known for sure an append asks first: after a short read, and after a write
+ * that failed. After our own writes it need not. */
+static void append_knows_the_size(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_open(NULL, 100, O_RDWR | O_APPEND, 0, &f);
+	char buf[16];
+
+	mock_write(m, 42, 100, 4, 4);
+	assert_int_equal(pf_write(f, "1234", 4), 4);
+	mock_write(m, 42, 104, 4, 4);
+	assert_int_equal(pf_write(f, "5678", 4), 4);
+	mock_read(m, 42, 40, 16, "0123456789", 10);
+	assert_int_equal(pf_pread(f, buf, 16, 40), 10);
+	mock_getattr(m, 42, REG, 50, MOCK_FOREVER);
+	mock_error(mock_expect(m, FUSE_WRITE, 42, NULL), EIO);
+	fails(pf_write(f, "1234", 4), EIO);
+	mock_getattr(m, 42, REG, 52, MOCK_FOREVER);
+	mock_write(m, 42, 52, 4, 4);
+	assert_int_equal(pf_write(f, "1234", 4), 4);
+	finish(m, f);
+}
+
 static void short_write_iov(void **state)
 {
 	struct pf_file *f;
@@ -256,12 +296,24 @@ static void short_write_iov(void **state)
 static void long_write(void **state)
 {
 	struct pf_file *f;
+	struct stat st;
 	struct mock *m = start_open(NULL, 0, O_WRONLY, FOPEN_DIRECT_IO, &f);
 
 	mock_write(m, 42, 0, 16, 100);
 	fails(pf_pwrite(f, "0123456789abcdef", 16, 0), EIO);
+	/* What was written nobody knows: the size is asked for. */
+	mock_getattr(m, 42, REG, 16, MOCK_FOREVER);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 16);
 	mock_write(m, 42, 0, 16, 3u << 30);
 	fails(pf_pwrite(f, "0123456789abcdef", 16, 0), EIO);
+	mock_getattr(m, 42, REG, 17, MOCK_FOREVER);
+	ok(pf_fstat(f, &st));
+	mock_error(mock_expect(m, FUSE_WRITE, 42, NULL), ENOSPC);
+	fails(pf_pwrite(f, "0123456789abcdef", 16, 0), ENOSPC);
+	mock_getattr(m, 42, REG, 18, MOCK_FOREVER);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_size, 18);
 	finish(m, f);
 }
 
@@ -627,6 +679,7 @@ int main(void)
 	    cmocka_unit_test(read_nothing),
 	    cmocka_unit_test(direct_pread),
 	    cmocka_unit_test(direct_short_read),
+	    cmocka_unit_test(short_read_is_the_end),
 	    cmocka_unit_test(direct_read_beyond_known_size),
 	    cmocka_unit_test(read_position),
 	    cmocka_unit_test(read_errors),
@@ -637,6 +690,7 @@ int main(void)
 	    cmocka_unit_test(direct_pwrite),
 	    cmocka_unit_test(write_nothing),
 	    cmocka_unit_test(append),
+	    cmocka_unit_test(append_knows_the_size),
 	    cmocka_unit_test(short_write_iov),
 	    cmocka_unit_test(long_write),
 	    cmocka_unit_test(max_write),
