@@ -79,7 +79,7 @@ static void say_mount(const struct out *o, struct pf_fs *fs)
 	say(o, "read_only", "%s", m->read_only ? "yes" : "no");
 	say(o, "default_permissions", "%s", fs->super->default_permissions ? "yes" : "no");
 	say(o, "allow_other", "%s", m->allow_other ? "yes" : "no");
-	say(o, "rootmode", "%o", m->rootmode);
+	say(o, "rootmode", "0%o", m->rootmode); /* octal, and no number for JSON */
 	say(o, "user_id", "%u", m->user_id);
 	say(o, "group_id", "%u", m->group_id);
 }

@@ -18,6 +18,7 @@ keys = [line.split(":")[0] for line in open("got")]
 assert list(json.load(open("json"))) == keys'
 fi
 check "an object on a line" test "$(wc -l <json)" = 1
+check "an octal number is no number in JSON" grep -q '"rootmode": "040000"' json
 check "two servers, two objects" test "$(pf info "${s[@]}" "${s[@]}" --json | wc -l)" = 2
 check "two servers, a blank line between" test "$(pf info "${s[@]}" "${s[@]}" | grep -c '^$')" = 1
 done_testing
