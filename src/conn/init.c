@@ -23,8 +23,8 @@ static int refused(int err, const struct pf__conn *conn)
 {
 	switch (err) {
 	case -ETIMEDOUT:
-		return pf__fail(err, "INIT: the server did not answer within %u ms",
-				conn->config.init_timeout_ms);
+		return pf__fail(err, "INIT: the server did not answer within %g s",
+				conn->config.init_timeout_ms / 1000.0);
 	case -ENOTCONN:
 	case -ECONNABORTED:
 		return pf__fail(-ENOTCONN, "INIT: the server hung up before it answered");
