@@ -275,6 +275,10 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return final_status(run_help(argc - 1, argv + 1), 0);
 	command = find_command(argv[1]);
+	if (!command && (argv[1][0] == '-' || argv[1][0] == '['))
+		return complain_usage("'%s' stands before the command, which comes first, as in "
+				      "'portfire ls'",
+				      argv[1]);
 	if (!command)
 		return complain_usage("there is no command '%s'", argv[1]);
 	return run_command(command, argc - 1, argv + 1);

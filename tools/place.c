@@ -206,11 +206,14 @@ int session_resolve(struct session *session, const char *word, bool follow, stru
 	long number;
 
 	*place = (struct place){.word = word};
-	number = session->n_servers ? placeholder_number(word, &rest) : -1;
+	number = placeholder_number(word, &rest);
 	if (number >= 0) {
 		server = placeholder_server(session, number);
 		if (server)
 			return set_inside(place, server, rest);
+		if (!session->n_servers)
+			return complain_usage(
+			    "'%s': which server? Put its command line between '[' and ']'", word);
 		if (number)
 			return complain_usage("'%s': there is no server number %ld", word, number);
 		return complain_usage("'%s': no server has a {} among its own words", word);

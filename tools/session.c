@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- brackets --------------------------------------------------------------------------- */
 
@@ -21,6 +22,35 @@ static int closing_bracket(int start, int argc, char **argv)
 			return i;
 	}
 	return 0;
+}
+
+/* A bracket that the shell leaves in one word with its neighbour, NULL: none in these. */
+static const char *glued_opening(int n, char **words)
+{
+	for (int i = 0; i < n; i++)
+		if (words[i][0] == '[' && words[i][1] && !strchr(words[i], ']'))
+			return words[i];
+	return NULL;
+}
+
+static const char *glued_closing(int n, char **words)
+{
+	for (int i = 0; i < n; i++) {
+		size_t length = strlen(words[i]);
+
+		if (length > 1 && words[i][length - 1] == ']' && !strchr(words[i], '['))
+			return words[i];
+	}
+	return NULL;
+}
+
+static int complain_bracket(const char *what, const char *glued)
+{
+	if (glued)
+		return complain_usage("'%s': a bracket is a word of its own, with a space on each "
+				      "side: [ server {} ]",
+				      glued);
+	return complain_usage("%s", what);
 }
 
 static int add_server(struct session *session, char **words, size_t n)
@@ -52,14 +82,16 @@ static int take_groups(struct session *session, int *argc, char **argv)
 		int end;
 
 		if (!strcmp(argv[i], "]"))
-			return complain_usage("']' without a '[' before it");
+			return complain_bracket("']' without a '[' before it",
+						glued_opening(kept, argv));
 		if (strcmp(argv[i], "[")) {
 			argv[kept++] = argv[i];
 			continue;
 		}
 		end = closing_bracket(i, *argc, argv);
 		if (!end)
-			return complain_usage("'[' without a ']' after it");
+			return complain_bracket("'[' without a ']' after it",
+						glued_closing(*argc - i, argv + i));
 		if (end == i + 1)
 			return complain_usage("no server between '[' and ']'");
 		if (add_server(session, argv + i + 1, end - i - 1)) {
@@ -67,6 +99,12 @@ static int take_groups(struct session *session, int *argc, char **argv)
 			return STATUS_FAILED;
 		}
 		i = end;
+	}
+	if (!session->n_servers) { /* [server {}] without any space? Unless a file has that name. */
+		const char *opening = glued_opening(kept, argv);
+
+		if (opening && access(opening, F_OK) && glued_closing(kept, argv))
+			return complain_bracket(NULL, opening);
 	}
 	while (i < *argc)
 		argv[kept++] = argv[i++];

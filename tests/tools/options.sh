@@ -18,6 +18,17 @@ check "a bad -j is one" status 2 pf cp -j 0 a b
 check "a bad --sparse is one" status 2 pf cp --sparse=maybe a b
 check "a bracket that is not closed is one" status 2 pf ls [ x
 check "a bracket that is not opened is one" status 2 pf ls x ]
+check "{} without any server is one" status 2 pf ls {}/x
+check "it asks for one" prints "'{}/x': which server?" pf ls {}/x
+check "an option before the command is one" status 2 pf --trace ls
+check "it is told as such" prints "'--trace' stands before the command" pf --trace ls
+check "so is a server" prints "'[' stands before the command" pf [ "$server" . {} ] ls
+check "[server without a space is one" status 2 pf ls "[$server" . {} ]
+check "the word is named" prints "'[$server': a bracket is a word of its own" pf ls "[$server" . {} ]
+check "{}] without a space too" prints "'{}]': a bracket is a word of its own" pf ls [ "$server" . "{}]" -l
+check "both without one too" prints "'[$server': a bracket is a word of its own" pf ls "[$server" . "{}]"
+touch "[x" "x]"
+check "files of such names are listed" test "$(pf ls "[x" "x]")" = $'[x\nx]'
 check "an empty bracket is one" status 2 pf ls [ ]
 check "{} without such a server is one" status 2 pf ls [ "$server" . "$work" ] {}/x
 check "{3} of two servers is one" status 2 pf ls [ "$server" . {} ] [ "$server" . {} ] {3}
