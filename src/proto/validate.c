@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ERRNO_END         512 /* errors on the wire are -511 .. 0 */
+#define ERRNO_END         512  /* errors on the wire are -511 .. 0 */
 #define ERRNO_MAX         4095 /* what a system call's result can carry */
 #define READLINK_MAX      4095
 #define CUSE_INFO_MAX     4096
