@@ -135,16 +135,7 @@ static void wait_each_background(struct pf__conn *conn, uint64_t deadline)
 		ended = atomic_load(&conn->bg_ended);
 		if (!background_left(conn) || pf__now() >= deadline)
 			return;
-		if (conn->svc.started) {
-			(void)pf__futex_wait(&conn->bg_ended, ended, deadline);
-		} else {
-			struct pf__transport *t = conn->channels[0]->t;
-			struct pollfd p = {t->ops->fd(t), POLLIN, 0};
-
-			if (!t->ops->arm(t))
-				poll(&p, 1, 5);
-			pf__conn_service(conn);
-		}
+		(void)pf__conn_sleep(conn, &conn->bg_ended, ended, deadline);
 	}
 }
 

@@ -166,6 +166,10 @@ bool pf__conn_dead(const struct pf__conn *conn);
 /* For a caller without service thread. */
 int pf__conn_fd(struct pf__conn *conn);
 int pf__conn_service(struct pf__conn *conn);
+/* Sleep on a word that done() or notify() changes: as pf__futex_wait(), but without a service
+ * thread this thread does its work meanwhile, since nobody else may. */
+int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
+		   uint64_t deadline);
 
 /* Wait until all background requests have ended and their done() has returned, timeout_ms at most.
  * True when it is so. */

@@ -19,6 +19,7 @@
 #define BUSY_NS      (5 * PF_NSEC_PER_MSEC)   /* between looks while synchronous calls come */
 #define TICK_NS      (100 * PF_NSEC_PER_MSEC) /* while something goes on */
 #define IDLE_TICK_NS PF_NSEC_PER_SEC
+#define STAND_IN_MS  5 /* between looks of a thread that sleeps without a service thread */
 #define CHECK_SHARE  8 /* deadlines are looked at this often within a timeout */
 
 void pf__service_kick(struct pf__conn *conn)
@@ -338,4 +339,21 @@ int pf__conn_service(struct pf__conn *conn)
 	if (conn->svc.epfd >= 0)
 		arm_all(conn);
 	return pf__conn_dead(conn) ? -ENOTCONN : 0;
+}
+
+int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
+		   uint64_t deadline)
+{
+	struct pf__transport *t = conn->channels[0]->t;
+	struct pollfd p = {t->ops->fd(t), POLLIN, 0};
+	int n = 0;
+
+	if (conn->svc.started)
+		return pf__futex_wait(word, expected, deadline);
+	if (!t->ops->arm(t))
+		n = pf__sys.poll(&p, 1, STAND_IN_MS);
+	(void)pf__conn_service(conn);
+	if (atomic_load(word) != expected)
+		return -EAGAIN;
+	return pf__now() >= deadline ? -ETIMEDOUT : n == -EINTR ? -EINTR : 0;
 }

@@ -188,10 +188,10 @@ static void piece_done(struct pf__req *req)
 	pf__futex_wake(&p->done, 1);
 }
 
-static void piece_wait(struct piece *p)
+static void piece_wait(struct pf__conn *conn, struct piece *p)
 {
 	while (!atomic_load(&p->done))
-		pf__futex_wait(&p->done, 0, PF_TIME_FOREVER);
+		(void)pf__conn_sleep(conn, &p->done, 0, PF_TIME_FOREVER);
 }
 
 /*
@@ -208,7 +208,7 @@ static void run_window(struct transfer *t, struct piece *p, unsigned n)
 	pf__request(t->f->conn, &p[n - 1].req);
 	for (unsigned i = 0; i < n; i++) {
 		if (i + 1 < n)
-			piece_wait(&p[i]);
+			piece_wait(t->f->conn, &p[i]);
 		account(t, &p[i]);
 	}
 }

@@ -95,6 +95,73 @@ static void flood_without_service(void **state)
 	deadline_in_a_flood(state, 1);
 }
 
+/* ---- without a service thread the caller alone reads: the last answer first, then the others */
+
+#define PIECE (128u << 10)
+
+static int unanswered;
+
+static void answer_backwards(struct mock_req *req, void *ctx)
+{
+	static struct mock_req *held[4];
+	static char data[PIECE];
+	int at = ((const struct fuse_read_in *)req->arg)->offset / PIECE;
+
+	held[at] = req;
+	if (at < 3)
+		return;
+	for (int i = 3; i >= unanswered; i--) {
+		mock_answer(held[i], data, PIECE);
+		poll(NULL, 0, 30); /* so that it waits for the others when they come */
+	}
+}
+
+static struct mock *start_pieces(struct pf_file **f)
+{
+	struct mock_options o = {.pf_set = true,
+				 .pf = PF_OPTIONS_INIT,
+				 .flags = FUSE_ASYNC_READ | FUSE_MAX_PAGES,
+				 .init = {.max_pages = PIECE / 4096}};
+	struct mock *m;
+
+	o.pf.request_timeout_ms = DEADLINE_MS;
+	o.pf.no_service_thread = 1;
+	m = mock_start(&o);
+	mock_lookup(m, 1, "foo", 42, REG, 4 * PIECE, MOCK_FOREVER);
+	mock_open(m, 42, FOPEN_DIRECT_IO);
+	mock_any_times(mock_flush(m, 42));
+	mock_any_times(mock_release(m, 42));
+	mock_any_times(mock_fn_set(mock_expect(m, FUSE_READ, 42, NULL), answer_backwards, NULL));
+	ok(pf_open(m->fs, "foo", O_RDWR, 0, f));
+	return m;
+}
+
+static void last_answer_first(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_pieces(&f);
+	char *buf = malloc(4 * PIECE);
+
+	unanswered = 0;
+	assert_int_equal(pf_pread(f, buf, 4 * PIECE, 0), 4 * PIECE);
+	free(buf);
+	ok(pf_close(f));
+	mock_end(m);
+}
+
+static void first_never_answered(void **state)
+{
+	struct pf_file *f;
+	struct mock *m = start_pieces(&f);
+	char *buf = malloc(4 * PIECE);
+
+	unanswered = 1;
+	assert_int_equal(pf_pread(f, buf, 4 * PIECE, 0), -ETIMEDOUT);
+	free(buf);
+	fails(pf_close(f), ENOTCONN);
+	mock_end(m);
+}
+
 /* ---- RETRIEVE: questions of a server that does not read the answers */
 
 #define QUESTIONS 100000
@@ -181,6 +248,8 @@ static void same_name_for_ever(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(last_answer_first),
+	    cmocka_unit_test(first_never_answered),
 	    cmocka_unit_test(poll_storm),
 	    cmocka_unit_test(flood_with_service),
 	    cmocka_unit_test(flood_without_service),
