@@ -60,6 +60,7 @@ struct round {
 	int nworkers;
 	struct shared shared;
 	_Atomic bool stop;
+	bool starve; /* allocations fail now and then */
 };
 
 static void *work(void *arg)
@@ -148,16 +149,21 @@ static void disturb(struct round *r, uint64_t until)
 			hostile_die(r->server);
 		if (dice_hit(&r->dice, 100))
 			pf_service(r->fs);
+		if (r->starve && dice_hit(&r->dice, 200))
+			pf__alloc_fail_at(1 + dice_below(&r->dice, 40), dice_hit(&r->dice, 100));
 		watch(r, 0);
 	}
 }
 
-static bool all_done(const struct round *r)
+/* Calls under way; those without a deadline alone. */
+static int left(const struct round *r, bool unlimited)
 {
+	int n = 0;
+
 	for (int i = 0; i < r->nworkers; i++)
-		if (atomic_load(&r->workers[i].call))
-			return false;
-	return true;
+		n += atomic_load(&r->workers[i].call) &&
+		     (!unlimited || atomic_load(&r->workers[i].unlimited));
+	return n;
 }
 
 static void join_all(struct round *r)
@@ -165,9 +171,10 @@ static void join_all(struct round *r)
 	uint64_t patience = now_ms() + 300, aborted = 0;
 
 	r->stop = true;
-	while (!all_done(r)) {
+	while (left(r, false)) {
 		poll(NULL, 0, 1);
-		if (!aborted && now_ms() > patience) {
+		/* All others end by themselves. */
+		if (!aborted && now_ms() > patience && left(r, false) == left(r, true)) {
 			pf_abort(r->fs);
 			aborted = now_ms();
 		}
@@ -185,7 +192,9 @@ static void use(struct round *r)
 		if (pthread_create(&r->threads[i], NULL, work, &r->workers[i]))
 			abort();
 	}
+	r->starve = dice_hit(&r->dice, 300);
 	disturb(r, now_ms() + 20 + dice_below(&r->dice, 150));
+	pf__alloc_fail_at(0, 0);
 	join_all(r);
 }
 

@@ -99,9 +99,13 @@ static void count_given(struct hostile *h, const unsigned char *msg, size_t len)
 		return;
 	memcpy(&o, msg, sizeof(o));
 	a = &h->asked[(o.unique >> 1) % HOSTILE_UNIQUES];
-	if (a->unique != (o.unique & ~FUSE_UNIQUE_RESEND))
-		return;
 	memcpy(&nodeid, msg + sizeof(o), sizeof(nodeid));
+	if (a->unique != (o.unique & ~FUSE_UNIQUE_RESEND)) {
+		/* Perhaps of a request that is on its way to us: then it may be of any kind. */
+		given(h, nodeid);
+		count_records(h, msg + sizeof(o), len - sizeof(o));
+		return;
+	}
 	switch (a->opcode) {
 	case FUSE_LOOKUP:
 	case FUSE_MKNOD:
