@@ -2,6 +2,7 @@
 /* portfire: finds the subcommand and does for all of them what they have in common. */
 #include "command.h"
 #include "interrupt.h"
+#include "orphans.h"
 #include "report.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -215,16 +216,19 @@ static int final_status(int status, int end_status)
 static int run_session(const struct command *command, struct session *session, char **words,
 		       size_t n)
 {
-	int status, err = interrupt_watch(session);
+	int status, end_status, err = interrupt_watch(session);
 
 	if (err) {
 		complain(false, err, "signals");
 		return STATUS_FAILED;
 	}
+	orphans_adopt();
 	status = session_start(session);
 	if (!status && !interrupted())
 		status = command->run(session, words, n);
-	return final_status(status, session_end(session));
+	end_status = session_end(session);
+	orphans_end();
+	return final_status(status, end_status);
 }
 
 static int run_command(const struct command *command, int argc, char **argv)

@@ -126,8 +126,9 @@ static void describe_end(struct pf__launch *l, const char *when, char *buf, size
 	else if (l->exited)
 		snprintf(buf, size, "%s exited with status %d%s%s%s", l->name,
 			 WEXITSTATUS(l->status), when, *words ? ": " : "", words);
-	else
-		snprintf(buf, size, "%s ended%s%s%s", l->name, when, *words ? ": " : "", words);
+	else /* the guardian tells of its end before its own */
+		snprintf(buf, size, "the process that watches over %s was killed%s%s%s", l->name,
+			 when, *words ? ": " : "", words);
 }
 
 /* Locked. */

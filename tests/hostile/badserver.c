@@ -3,7 +3,7 @@
  * A server that means harm, without a FUSE library: badserver MOUNTPOINT WORD...
  * Words in their order:
  *   bomb=N           fork N children in sessions of their own that ignore SIGTERM
- *   chain            a process that forks itself and exits, again and again, for a second
+ *   chain=SECONDS    a process that forks itself and exits, again and again
  *   ignore-term      SIGTERM
  *   close-all        every descriptor
  *   kill-parent=SIG  the process that watches over it
@@ -55,9 +55,9 @@ static void bomb(int n)
 		}
 }
 
-static void chain(void)
+static void chain(int seconds)
 {
-	time_t until = time(NULL) + 2;
+	time_t until = time(NULL) + seconds;
 
 	if (fork())
 		return;
@@ -254,9 +254,7 @@ static void mount_word(const char *w)
 
 static void plain_word(const char *w)
 {
-	if (!strcmp(w, "chain"))
-		chain();
-	else if (!strcmp(w, "ignore-term"))
+	if (!strcmp(w, "ignore-term"))
 		signal(SIGTERM, SIG_IGN);
 	else if (!strcmp(w, "close-all"))
 		close_all();
@@ -288,6 +286,8 @@ static void do_word(const char *w)
 
 	if (is(w, "bomb=", &v))
 		bomb(atoi(v));
+	else if (is(w, "chain=", &v))
+		chain(atoi(v));
 	else if (is(w, "kill-parent=", &v))
 		kill(getppid(), atoi(v));
 	else if (is(w, "target=", &v))

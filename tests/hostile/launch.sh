@@ -96,8 +96,10 @@ attack 20 1 '^portfire: ls: badserver did not mount within 1 s' ignore-term bomb
 attack 40 1 '^portfire: ls: badserver did not mount within 1 s' kill-parent=19 sleep
 attack 40 1 '^portfire: ls: badserver exited with status 3 before it mounted: .*red.* end$' say-control
 attack 40 1 'exited with status 122 before it mounted' say-much=100 data=x mount
-attack 20 1 '^portfire: ls: badserver ended before it mounted|^portfire: ls: badserver was killed by signal 9' kill-parent=9 sleep
-attack 20 1 '^portfire: ' chain exit=1
+attack 20 1 '^portfire: ls: the process that watches over badserver was killed before it mounted' kill-parent=9 sleep
+attack 20 1 '^portfire: ls: the process that watches over badserver was killed before it mounted' ignore-term bomb=20 kill-parent=9 sleep
+attack 20 1 '^portfire: ' chain=20 data=x mount
+attack 20 0 '^$' ignore-term chain=20 mount serve
 
 # Where it ends, or falls silent, on the way.
 attack 20 1 '^portfire: .*(killed by signal 9|ended|did not answer)' mount die-at=1 serve
@@ -112,6 +114,7 @@ attack 20 1 '^portfire: ' mount
 attack 40 1 '^portfire: ' mount stop
 attack 40 0 '^$' kill-parent=19 mount serve
 attack 20 1 '^portfire: ' mount kill-parent=9 serve
+attack 20 1 '^portfire: ' bomb=20 mount kill-parent=9 sleep
 
 [ "$failures" = 0 ] || echo "$failures failures"
 [ "$failures" = 0 ]

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Should a server kill the process that watches over it, what it started would outlive us. So we
+ * take in what loses its parents, and end it when we end. Not when we had children from the start
+ * (of a shell that became us): they and theirs are none of our business.
+ */
+#ifndef TOOLS_ORPHANS_H
+#define TOOLS_ORPHANS_H
+
+/* Before the first server is started. */
+void orphans_adopt(void);
+/* After the last one has ended. Usually there is nothing to do. */
+void orphans_end(void);
+
+#endif
