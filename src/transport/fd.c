@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/sys.h"
 #include "transport/transport.h"
+#include "transport/vec.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -21,6 +22,8 @@
 /* Room asked for, so that several large messages can be under way. The kernel doubles it. */
 #define SNDBUF_WANTED (4 << 20)
 
+#define SMALL 512 /* bytes of a message that is sent in one piece */
+
 struct fd_transport {
 	struct pf__transport t;
 	int fd;
@@ -35,8 +38,16 @@ static struct fd_transport *of(struct pf__transport *t)
 static int fd_send(struct pf__transport *t, const struct iovec *iov, int n)
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	char small[SMALL];
+	struct iovec whole = {small, pf__vec_size(iov, n)};
 	ssize_t got;
 
+	/* To copy a few words here is cheaper than to have the kernel follow the vectors. */
+	if (whole.iov_len <= sizeof small) {
+		pf__vec_gather(small, sizeof small, iov, n);
+		m.msg_iov = &whole;
+		m.msg_iovlen = 1;
+	}
 	do
 		got = pf__sys.sendmsg(of(t)->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (got == -EINTR);
