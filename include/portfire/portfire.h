@@ -13,6 +13,8 @@
  *    its file system, and pf_close() the last user of its descriptor.
  *  - Paths are NUL-terminated and belong to the file system: "/a/b" and "a/b" both start at its
  *    root. The *at calls start at an open directory instead when the path is relative.
+ *  - No call is a cancellation point of pthread_cancel(): a thread that is cancelled in one ends at
+ *    its next cancellation point after it.
  *  - Nothing here exits, prints, changes signal handlers, the umask or the working directory.
  *  - A call that waits for the server ends when the server answers, dies (ENOTCONN,
  *    ECONNABORTED), lets the deadline of struct pf_options pass (ETIMEDOUT), or when the call is

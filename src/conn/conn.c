@@ -9,7 +9,7 @@
 static void channel_free(struct pf__channel *ch)
 {
 	ch->t->ops->free(ch->t);
-	pf__free(ch->scratch);
+	pf__free(ch->whole);
 	pf__free(ch);
 }
 
@@ -19,13 +19,14 @@ static int channel_new(struct pf__channel **out, struct pf__conn *conn, struct p
 	struct pf__channel *ch = pf__calloc(1, sizeof(*ch));
 
 	if (ch)
-		ch->scratch = pf__malloc(t->max_recv);
-	if (!ch || !ch->scratch) {
+		ch->whole = pf__malloc(sizeof(struct fuse_out_header) + t->max_recv);
+	if (!ch || !ch->whole) {
 		pf__free(ch);
 		t->ops->shutdown(t);
 		t->ops->free(t);
 		return -ENOMEM;
 	}
+	ch->scratch = ch->whole + sizeof(struct fuse_out_header);
 	ch->conn = conn;
 	ch->t = t;
 	pf__list_init(&ch->waiters);

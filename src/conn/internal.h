@@ -52,7 +52,8 @@ enum {
 struct pf__channel {
 	struct pf__conn *conn;
 	struct pf__transport *t;
-	char *scratch; /* t->max_recv bytes, for the reader */
+	char *whole;   /* a header and t->max_recv bytes, for the reader */
+	char *scratch; /* in whole, behind the header */
 	/* Written under conn->lock; the reader looks at it without. */
 	_Atomic uint32_t inflight;
 	_Atomic uint32_t landing; /* of inflight: whose replies have a body */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define HEADER          sizeof(struct fuse_out_header)
+#define SHORT_REPLY     512             /* bytes of a body that is copied */
 #define FOLLOW_SLICE_NS PF_NSEC_PER_SEC /* a finite wait: signals end it, SA_RESTART or not */
 #define FLOOD_LOOK      64              /* messages of others read before a look at the clock */
 #define DRAIN_MAX       64              /* messages read in one go when nobody waits for them */
@@ -164,6 +165,21 @@ static void landing_set(struct landing *l, struct pf__channel *ch, const struct 
 		l->iov[l->n++] = (struct iovec){ch->scratch + l->room, scratch - l->room};
 }
 
+/* A short reply comes in one piece and is copied: cheaper than to have the kernel follow vectors.
+ */
+static ssize_t recv_short(struct landing *l, struct pf__channel *ch, const struct pf__req *own,
+			  unsigned flags)
+{
+	struct iovec whole = {ch->whole, HEADER + ch->t->max_recv};
+	ssize_t len = ch->t->ops->recv(ch->t, &whole, 1, flags);
+
+	if (len >= (ssize_t)HEADER) {
+		memcpy(&l->h, ch->whole, HEADER);
+		pf__vec_scatter(own->out, own->nout, ch->scratch, len - HEADER);
+	}
+	return len;
+}
+
 /* It landed in the vectors of a request that it does not belong to. */
 static void redeliver(struct landing *l, struct pf__channel *ch, struct pf__req *owner, size_t len,
 		      struct pf__req *own, bool *own_done)
@@ -185,8 +201,13 @@ static ssize_t read_direct(struct pf__channel *ch, struct pf__req *own, unsigned
 	bool taken = false;
 	ssize_t len;
 
-	landing_set(&l, ch, own);
-	len = ch->t->ops->recv(ch->t, l.iov, l.n, flags);
+	l.room = pf__vec_size(own->out, own->nout);
+	if (l.room <= SHORT_REPLY) {
+		len = recv_short(&l, ch, own, flags);
+	} else {
+		landing_set(&l, ch, own);
+		len = ch->t->ops->recv(ch->t, l.iov, l.n, flags);
+	}
 	if (len <= 0)
 		return len;
 	if (len < (ssize_t)HEADER) {

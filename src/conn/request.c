@@ -6,6 +6,7 @@
 #include "conn/internal.h"
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 #define WRITABLE_SLICE_MS 5
@@ -351,17 +352,20 @@ static void maintain_instead(struct pf__conn *conn)
 
 int pf__request_until(struct pf__conn *conn, struct pf__req *req, uint64_t deadline)
 {
-	int err;
+	int err, cancel;
 
 	pf__assert_no_locks("pf__request");
 	maintain_instead(conn);
+	/* A thread that were cancelled in here would leave its request on a stack that is gone. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	err = submit(conn, req, deadline);
 	if (err) {
 		pf__req_fail(req, err);
-		return err;
+	} else {
+		pf__req_wait(conn, req);
+		pf__req_finish(conn, req);
 	}
-	pf__req_wait(conn, req);
-	pf__req_finish(conn, req);
+	pthread_setcancelstate(cancel, NULL);
 	return req->error;
 }
 

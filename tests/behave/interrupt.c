@@ -179,6 +179,33 @@ static void signalled_with_restart(void **state)
 	by_signal(SA_RESTART);
 }
 
+static void *do_mkdir_and_end(void *arg)
+{
+	do_mkdir(arg);
+	pthread_testcancel();
+	return NULL;
+}
+
+/* A thread that is cancelled in a call ends after it. */
+static void cancelled(void **state)
+{
+	struct mock *m = mock_start(NULL);
+	struct scene s = begin(m, m->fs, "dir");
+	void *end;
+
+	s.call.result = 1;
+	assert_int_equal(pthread_create(&s.call.thread, NULL, do_mkdir_and_end, &s.call), 0);
+	s.call.result = 1;
+	s.req = mock_wait(s.mkdir);
+	pthread_cancel(s.call.thread);
+	mock_settle(m);
+	answer_made(s.req, 42);
+	pthread_join(s.call.thread, &end);
+	assert_ptr_equal(end, PTHREAD_CANCELED);
+	ok(s.call.result);
+	mock_end(m);
+}
+
 /* Only the calls of the view are interrupted. */
 static void other_view(void **state)
 {
@@ -253,6 +280,7 @@ int main(void)
 	    cmocka_unit_test(enosys),
 	    cmocka_unit_test(signalled),
 	    cmocka_unit_test(signalled_with_restart),
+	    cmocka_unit_test(cancelled),
 	    cmocka_unit_test(other_view),
 	    cmocka_unit_test(death),
 	    cmocka_unit_test(abort_),
