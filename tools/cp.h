@@ -32,11 +32,14 @@ struct cp_options {
 };
 extern struct cp_options cp_options;
 
+#define CP_DEPTH_MAX 4000 /* directories in each other; each takes its share of the stack */
+
 /*
  * A directory being copied, and the frame in which its entries are looked up. Counted: each entry
  * in work holds it; with the last one gone its own mode and times are set and it is closed.
  */
 struct cp_dir {
+	unsigned depth;    /* below the words of the command line */
 	struct cp_dir *up; /* NULL: the words' own directories */
 	atomic_uint refs;
 	struct file src, dst; /* open directories */

@@ -36,17 +36,18 @@ static struct {
 
 /* ---- what there is to copy -------------------------------------------------------------- */
 
-static void count_directory(const struct file *dir, const char *name, int flags);
+static void count_directory(const struct file *dir, const char *name, int flags, unsigned depth);
 
-static void count_stat(const struct file *dir, const char *name, const struct stat *st)
+static void count_stat(const struct file *dir, const char *name, const struct stat *st,
+		       unsigned depth)
 {
 	if (S_ISREG(st->st_mode))
 		atomic_fetch_add(&progress.total, (uint_fast64_t)st->st_size);
-	else if (S_ISDIR(st->st_mode) && cp_options.recursive)
-		count_directory(dir, name, O_NOFOLLOW);
+	else if (S_ISDIR(st->st_mode) && cp_options.recursive && depth < CP_DEPTH_MAX)
+		count_directory(dir, name, O_NOFOLLOW, depth + 1);
 }
 
-static void count_entry(const struct file *dir, const struct file_entry *found)
+static void count_entry(const struct file *dir, const struct file_entry *found, unsigned depth)
 {
 	struct stat st;
 
@@ -59,11 +60,11 @@ static void count_entry(const struct file *dir, const struct file_entry *found)
 	char *name = strdup(found->name);
 
 	if (name)
-		count_stat(dir, name, &st);
+		count_stat(dir, name, &st, depth);
 	free(name);
 }
 
-static void count_directory(const struct file *dir, const char *name, int flags)
+static void count_directory(const struct file *dir, const char *name, int flags, unsigned depth)
 {
 	struct file sub = FILE_NONE;
 	struct file_entry found;
@@ -71,7 +72,7 @@ static void count_directory(const struct file *dir, const char *name, int flags)
 	if (file_openat(dir, name, O_RDONLY | O_DIRECTORY | flags, 0, &sub))
 		return;
 	while (!interrupted() && !atomic_load(&progress.over) && file_readdir(&sub, &found) > 0)
-		count_entry(&sub, &found);
+		count_entry(&sub, &found, depth);
 	file_close(&sub);
 }
 
@@ -84,9 +85,9 @@ static void *count(void *arg)
 		if (file_fstatat(&p->tree->root, p->path, &st, 0))
 			continue;
 		if (S_ISDIR(st.st_mode) && cp_options.recursive)
-			count_directory(&p->tree->root, p->path, 0);
+			count_directory(&p->tree->root, p->path, 0, 1);
 		else
-			count_stat(&p->tree->root, p->path, &st);
+			count_stat(&p->tree->root, p->path, &st, 0);
 	}
 	atomic_store(&progress.total_known, true);
 	return NULL;

@@ -264,6 +264,7 @@ static struct cp_dir *new_directory(const struct cp_item *item)
 	dir->dst_shown = strdup(cp_dst_shown(item));
 	dir->dst_path = path_below(item->dir->dst_path, item->dst_name);
 	dir->up = cp_dir_get(item->dir);
+	dir->depth = item->dir->depth + 1;
 	if (dir->src_shown && dir->dst_shown && dir->dst_path)
 		return dir;
 	cp_dir_put(dir);
@@ -318,6 +319,10 @@ static void copy_directory(const struct cp_item *item)
 	}
 	if (loops(item)) {
 		cp_refuse(item, "the directory '%s' is inside itself");
+		return;
+	}
+	if (item->dir->depth >= CP_DEPTH_MAX) { /* a server can go on for ever, our stack cannot */
+		cp_refuse(item, "the directory '%s' is too deep");
 		return;
 	}
 	dir = new_directory(item);

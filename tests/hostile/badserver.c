@@ -21,6 +21,7 @@
  *   give-away        the device to a child that serves, and exit
  *   say-much=MB      to stderr; say-forever: from a child
  *   say-control      control characters as last words, and exit with 3
+ *   entry=NAME       every directory has one directory in it, of this name; N stands for a NUL
  *   serve            answer INIT and the root's GETATTR, all else ENOSYS; stop-at=N, die-at=N and
  *                    close-at=N before it: what to do at the N-th request
  */
@@ -40,7 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *target, *raw_data;
+static const char *target, *raw_data, *entry;
 static int device = -1, stop_at, die_at, close_at;
 static char long_text[8192];
 
@@ -189,6 +190,50 @@ static void reply(uint64_t unique, int error, const void *body, size_t n)
 	(void)!write(device, buf, h.len);
 }
 
+/* A directory with one directory in it, whose name is what entry says: N for a NUL. */
+static void list(const struct fuse_in_header *h, const struct fuse_read_in *in)
+{
+	struct {
+		struct fuse_dirent d;
+		char name[64];
+	} e = {{.ino = 1, .off = 1, .type = S_IFDIR >> 12}, ""};
+	size_t n = strlen(entry);
+
+	for (size_t i = 0; i < n; i++)
+		e.name[i] = (char)(entry[i] == 'N' ? 0 : entry[i]);
+	e.d.namelen = (uint32_t)n;
+	n = (sizeof e.d + n + 7) / 8 * 8;
+	reply(h->unique, 0, &e, in->offset ? 0 : n);
+}
+
+/* Every name leads to another directory. */
+static void look_up(const struct fuse_in_header *h)
+{
+	static uint64_t next = 2;
+	struct fuse_entry_out out = {.nodeid = next,
+				     .attr = {.ino = next, .mode = S_IFDIR | 0755, .nlink = 2}};
+
+	next++;
+	reply(h->unique, 0, &out, sizeof out);
+}
+
+static int answer_names(const struct fuse_in_header *h)
+{
+	static const struct fuse_open_out opened;
+
+	if (!entry)
+		return 0;
+	if (h->opcode == FUSE_LOOKUP)
+		look_up(h);
+	else if (h->opcode == FUSE_OPENDIR)
+		reply(h->unique, 0, &opened, sizeof opened);
+	else if (h->opcode == FUSE_READDIR)
+		list(h, (const struct fuse_read_in *)(h + 1));
+	else
+		return 0;
+	return 1;
+}
+
 static void at(int count)
 {
 	if (count == stop_at)
@@ -201,7 +246,7 @@ static void at(int count)
 
 static void serve(void)
 {
-	static char buf[1 << 20];
+	static char buf[1 << 20] __attribute__((aligned(8)));
 	struct fuse_init_out init = {.major = 7, .minor = 31, .max_write = 65536};
 	struct fuse_attr_out attr = {.attr = {.ino = 1, .mode = S_IFDIR | 0755, .nlink = 2}};
 	int count = 0;
@@ -212,6 +257,9 @@ static void serve(void)
 
 		memcpy(&h, buf, sizeof h);
 		at(++count);
+		if (answer_names((const struct fuse_in_header *)buf))
+			continue;
+		attr.attr.ino = h.nodeid;
 		if (h.opcode == FUSE_INIT)
 			reply(h.unique, 0, &init, sizeof init);
 		else if (h.opcode == FUSE_GETATTR)
@@ -286,6 +334,8 @@ static void do_word(const char *w)
 
 	if (is(w, "bomb=", &v))
 		bomb(atoi(v));
+	else if (is(w, "entry=", &v))
+		entry = v;
 	else if (is(w, "chain=", &v))
 		chain(atoi(v));
 	else if (is(w, "kill-parent=", &v))

@@ -43,7 +43,7 @@ attack() {
 	name=$*
 	began=$(date +%s)
 	timeout -k 5 "$limit" "$PORTFIRE" "${command[0]}" --timeout $patience --request-timeout $patience [ "$BADSERVER" "$mountpoint" "$@" ] \
-		"${command[@]:1}" "$mountpoint" >"$top/out" 2>"$top/err" </dev/null
+		"${command[@]:1}" "$mountpoint" "${after[@]}" >"$top/out" 2>"$top/err" </dev/null
 	got=$?
 	last=$(tail -n 1 "$top/err" | cut -c1-2000)
 	case $last in *portfire:*) last=portfire:${last#*portfire:} ;; esac # what the server said stands before it
@@ -64,6 +64,7 @@ attack() {
 
 mountpoint={}
 command=(ls -d)
+after=()
 
 # What is harmless is let pass.
 attack 20 0 '^$' mount serve
@@ -115,6 +116,19 @@ attack 40 1 '^portfire: ' mount stop
 attack 40 0 '^$' kill-parent=19 mount serve
 attack 20 1 '^portfire: ' mount kill-parent=9 serve
 attack 20 1 '^portfire: ' bomb=20 mount kill-parent=9 sleep
+
+# Trees without an end, and names that are none.
+command=(ls -R)
+attack 20 1 '^portfire: ls: .*Too many levels of symbolic links' entry=N mount serve
+attack 20 0 '^$' entry=..N mount serve
+command=(cp -r)
+after=("$top/copy")
+attack 60 1 '^portfire: cp: the directory .*/a/a/a' entry=a mount serve
+rm -rf "$top/copy"
+attack 20 1 '^portfire: cp: .*No such file' entry=N mount serve
+rm -rf "$top/copy"
+attack 20 0 '^$' entry=..N mount serve
+[ -z "$(ls -A "$top/copy")" ] || fail "it copied $(ls -A "$top/copy")"
 
 [ "$failures" = 0 ] || echo "$failures failures"
 [ "$failures" = 0 ]
