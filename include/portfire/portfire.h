@@ -148,6 +148,9 @@ void pf_inproc_close(struct pf_inproc *channel);
 /*
  * End: write out and release what is open, send DESTROY, end the server if pf_start() started it
  * and wait for it. Returns 0, or what went wrong on the way; the file system is gone either way.
+ * When the server was lost before: -ENOTCONN, with its own end in pf_error() ("sshfs was killed by
+ * signal 9
+ * ..."), or -ETIMEDOUT past a deadline.
  * Only for what pf_start() and pf_attach*() gave: a view of pf_as() ends with pf_view_free().
  */
 int pf_stop(struct pf_fs *fs);

@@ -45,6 +45,7 @@ static bool end_all(struct ending *e)
 
 	if (atomic_exchange(&conn->dead, true))
 		return false;
+	conn->death = e->victim ? e->victim_error : e->error;
 	for (unsigned i = 0; i < conn->nchannels; i++)
 		conn->channels[i]->dead = true;
 	pf__req_each(conn, end_one, e);
@@ -79,6 +80,16 @@ void pf__abort(struct pf__conn *conn, int error, struct pf__req *victim, int vic
 void pf__conn_abort(struct pf__conn *conn, int error)
 {
 	pf__abort(conn, error, NULL, 0);
+}
+
+int pf__conn_death(struct pf__conn *conn)
+{
+	int death;
+
+	pf__mutex_lock(&conn->lock);
+	death = conn->death;
+	pf__mutex_unlock(&conn->lock);
+	return death;
 }
 
 bool pf__conn_dead(const struct pf__conn *conn)

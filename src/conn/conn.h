@@ -162,6 +162,9 @@ int pf__conn_interrupt(struct pf__conn *conn, const void *group);
 /* End all waits; idempotent. error: what requests in flight get (-ECONNABORTED). */
 void pf__conn_abort(struct pf__conn *conn, int error);
 bool pf__conn_dead(const struct pf__conn *conn);
+/* What it died of: 0 it lives, -ENOTCONN the server went, -ETIMEDOUT a deadline, -ECONNABORTED it
+ * was aborted. */
+int pf__conn_death(struct pf__conn *conn);
 
 /* For a caller without service thread. */
 int pf__conn_fd(struct pf__conn *conn);

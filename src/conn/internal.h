@@ -103,6 +103,7 @@ struct pf__conn {
 	struct pf__init_got got; /* constant once ready */
 	_Atomic bool ready;      /* INIT was answered */
 	_Atomic bool dead;
+	int death;                 /* lock: see pf__conn_death() */
 	_Atomic bool no_interrupt; /* the server answered ENOSYS to INTERRUPT */
 	_Atomic uint64_t nosys;    /* bit per opcode */
 	_Atomic uint64_t unique;

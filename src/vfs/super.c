@@ -6,6 +6,7 @@
 #include "vfs/internal.h"
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -324,22 +325,44 @@ static void super_disconnect(struct pf__super *s)
 	s->cache = NULL;
 }
 
+/* Was the server lost before the end? Then an errno, and why: its own end, if that is known. */
+static int loss(struct pf__super *s, char *why, size_t size)
+{
+	const struct pf__owner_ops *ops = s->owner_ops;
+	int death = pf__conn_death(s->conn);
+	const char *obituary = NULL;
+
+	if (death == -ENOTCONN && ops && ops->obituary)
+		obituary = ops->obituary(s->owner);
+	if (death == -ENOTCONN)
+		snprintf(why, size, "%s", obituary ? obituary : "the server hung up");
+	else if (death == -ETIMEDOUT)
+		snprintf(why, size, "the server did not answer within the time that it had");
+	else
+		death = 0; /* pf_abort(): the caller knows */
+	return death;
+}
+
 int pf_stop(struct pf_fs *fs)
 {
 	struct pf__super *s;
-	int r = 0;
+	char why[700];
+	int r = 0, lost;
 
 	if (!fs)
 		return 0;
 	s = fs->super;
 	if (!fs->is_root_view)
 		return pf__fail(-EINVAL, "stop: a view ends with pf_view_free()");
+	lost = loss(s, why, sizeof why);
 	super_disconnect(s);
 	if (s->owner_ops && s->owner_ops->stop)
 		r = s->owner_ops->stop(s->owner);
 	s->owner_ops = NULL;
 	pf__free(fs);
 	pf__super_put(s);
+	if (lost)
+		return pf__fail(lost, "%s", why);
 	return r < 0 ? r : 0;
 }
 

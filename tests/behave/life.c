@@ -97,6 +97,33 @@ static void destroy_unanswered(void **state)
 	mock_end(m);
 }
 
+/* What the server's end was is told at ours, unless it was our doing. */
+static void stop_tells_of_a_loss(void **state)
+{
+	struct mock_options o = {.pf_set = true, .pf = PF_OPTIONS_INIT, .no_root_auto = true};
+	struct mock *m = mock_start(NULL);
+	struct statvfs st;
+
+	mock_hang_up(m);
+	fails(pf_statvfs(m->fs, "/", &st), ENOTCONN);
+	fails(pf_stop(m->fs), ENOTCONN);
+	assert_string_equal(pf_error(), "the server hung up");
+	m->fs = NULL;
+	mock_end(m);
+	o.pf.request_timeout_ms = 100;
+	m = mock_start(&o);
+	mock_silent(mock_expect(m, FUSE_STATFS, 1, NULL));
+	fails(pf_statvfs(m->fs, "/", &st), ETIMEDOUT);
+	fails(pf_stop(m->fs), ETIMEDOUT);
+	m->fs = NULL;
+	mock_end(m);
+	m = mock_start(NULL);
+	pf_abort(m->fs);
+	ok(pf_stop(m->fs));
+	m->fs = NULL;
+	mock_end(m);
+}
+
 /* Open files at the end are flushed and released. */
 static void stop_with_open_files(void **state)
 {
@@ -455,6 +482,7 @@ int main(void)
 	    cmocka_unit_test(root_is_never_forgotten),
 	    cmocka_unit_test(destroy_comes_last),
 	    cmocka_unit_test(destroy_unanswered),
+	    cmocka_unit_test(stop_tells_of_a_loss),
 	    cmocka_unit_test(stop_with_open_files),
 	    cmocka_unit_test(last_close_counts),
 	    cmocka_unit_test(notify_before_init),

@@ -94,7 +94,8 @@ static void killed_server(void **state)
 	kill(pf_server_pid(fs), SIGKILL);
 	assert_true(ends_within(pf_server_pid(fs), 10000) || pf_server_pid(fs) == 0);
 	assert_int_not_equal(pf_stat(fs, "/gone", &st), 0);
-	assert_int_equal(pf_stop(fs), 0);
+	assert_int_equal(pf_stop(fs), -ENOTCONN);
+	assert_non_null(strstr(pf_error(), "was killed by signal 9"));
 }
 
 static void nothing_leaks(void **state)
