@@ -212,7 +212,10 @@ static int stop_server(struct session *session, struct server *server)
 	server->ending = true;
 	pthread_mutex_unlock(&session->lock);
 	err = pf_stop(server->tree.fs);
-	if (err)
+	if (err &&
+	    strstr(pf_error(), server->argv[0])) /* it says who, as in "sshfs was killed ..." */
+		complain_plain("%s", pf_error());
+	else if (err)
 		complain(true, err, "%s", server->argv[0]);
 	return err ? STATUS_FAILED : STATUS_OK;
 }
