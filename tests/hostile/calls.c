@@ -343,7 +343,7 @@ static void meta_of_file(struct worker *w, struct pf_file *f)
 		CALL(w, 0, pf_futimens(f, NULL));
 		break;
 	case 6:
-		CALL(w, 4096, pf_fgetxattr(f, "user.a", w->buf, dice_below(&w->dice, 4096)));
+		CALL(w, 65536, pf_fgetxattr(f, "user.a", w->buf, dice_below(&w->dice, 4096)));
 		break;
 	case 7:
 		CALL(w, 65536, pf_flistxattr(f, w->buf, dice_below(&w->dice, 4096)));
