@@ -257,10 +257,12 @@ static void test_group(void **state)
 /* ---- not yet sent: the server does not read, the socket is full */
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic unsigned taken; /* WRITEs that the server has read */
 
 static bool stuck(struct peer *p, const struct fuse_in_header *h, const void *arg)
 {
 	if (h->opcode == FUSE_WRITE) {
+		atomic_fetch_add(&taken, 1);
 		pthread_mutex_lock(&gate);
 		pthread_mutex_unlock(&gate);
 	}
@@ -294,6 +296,9 @@ static void test_unsent(void **state)
 		pf__req_out(&w[i], &out, sizeof(out));
 		w[i].done_ctx = &ended;
 		pf__request_background(p.conn, &w[i]);
+		/* What it reads later would make room for the request that must not be sent. */
+		if (i == 0)
+			wait_for(&taken, 1);
 	}
 	a.p = &p;
 	pthread_create(&a.thread, NULL, ask, &a);
