@@ -4,7 +4,7 @@
 # usage: static-server.sh PORTFIRE SERVER
 set -euo pipefail
 portfire=$1 server=$2
-if file "$server" 2>/dev/null | grep -q 'dynamically linked'; then
+if LC_ALL=C readelf -l "$server" | grep -q INTERP; then
 	echo "$server is not static" >&2
 	exit 1
 fi
