@@ -78,7 +78,7 @@ struct pf_options {
 				      * its waiters get ETIMEDOUT. 0: none but the server's own wish
 				      * (REQUEST_TIMEOUT). SETLKW and POLL have no deadline. */
 	uint32_t max_write;          /* bytes; upper bound offered, 0: as the transport allows */
-	uint32_t max_readahead;      /* bytes offered in INIT; 0: 128 KiB */
+	uint32_t max_readahead;      /* bytes offered in INIT; 0: 1 MiB */
 	uint32_t max_background;     /* 0: as the server says */
 	uint32_t minor;              /* highest protocol minor offered; 0: the newest known */
 	size_t max_names; /* cached names before the least recently used go; 0: 1,000,000 */
@@ -97,6 +97,28 @@ struct pf_options {
 	 * the first); tx- before the word means the N-th message to it. NULL: none.
 	 */
 	const char *faults;
+
+	/*
+	 * File data. How long it is kept is for the server to say (FOPEN_KEEP_CACHE,
+	 * FOPEN_DIRECT_IO, AUTO_INVAL_DATA, notifications); cache says what is done where the
+	 * server says nothing.
+	 */
+	int cache;                /* PF_CACHE_AUTO, PF_CACHE_NONE, PF_CACHE_ALWAYS */
+	int no_writeback;         /* never offer WRITEBACK_CACHE: each write reaches the server */
+	uint64_t cache_bytes;     /* file data kept in memory at most; 0: a quarter of RAM. At least
+				   * 1 MiB. */
+	uint64_t dirty_bytes;     /* of it not yet written back at most: writers wait beyond. 0: an
+				   * eighth of cache_bytes, at most 256 MiB */
+	uint32_t dirty_expire_ms; /* data that waits longer is written back; 0: 5,000 */
+};
+
+/* Values of pf_options.cache, named as virtiofs does. */
+enum {
+	PF_CACHE_AUTO,   /* data stays while the file is open; an open drops what an earlier one
+			  * left, unless the server says FOPEN_KEEP_CACHE */
+	PF_CACHE_NONE,   /* every read and write is a request, as if every open said FOPEN_DIRECT_IO
+			  */
+	PF_CACHE_ALWAYS, /* every open keeps what is cached, as if all said FOPEN_KEEP_CACHE */
 };
 #define PF_OPTIONS_INIT                                                                            \
 	{                                                                                          \
@@ -176,6 +198,34 @@ int pf_service(struct pf_fs *fs);
 typedef void (*pf_info_fn)(void *ctx, const char *key, const char *value);
 int pf_info(struct pf_fs *fs, pf_info_fn fn, void *ctx);
 
+/* Counters of the data cache and of the paths that reads and writes took. Since the start, but for
+ * those marked "now". Pages are of 4,096 bytes. */
+struct pf_stats {
+	size_t size; /* sizeof(struct pf_stats), set by the caller */
+	/* Calls, by the path that they took. */
+	uint64_t reads_cached, reads_direct;
+	uint64_t writes_through, writes_back, writes_direct;
+	uint64_t writes_parallel; /* of writes_direct: beside others on one file */
+	/* Bytes moved by these calls. */
+	uint64_t bytes_read, bytes_written;
+	uint64_t page_hits, page_misses; /* pages that a read found, or had to wait for */
+	uint64_t readahead_pages;        /* asked for ahead */
+	uint64_t readahead_hits;         /* of them used */
+	uint64_t readahead_waste;        /* of them dropped unused */
+	uint64_t pages, pages_dirty, pages_writeback;         /* now */
+	uint64_t pages_flushed, pages_evicted, pages_dropped; /* dropped: invalidated */
+	uint64_t pages_lost;               /* dirty, but could not be written back */
+	uint64_t cache_bytes, cache_limit; /* memory that file data takes now; the limit */
+	uint64_t cache_peak;               /* most that it took */
+	uint64_t dirty_waits;              /* writes that had to wait for room for dirty data */
+	uint64_t dir_cache_hits;           /* directories listed without a request */
+};
+int pf_stats(struct pf_fs *fs, struct pf_stats *stats);
+
+/* Drop what is cached and can be had again: clean data, and names that nobody uses. Dirty data is
+ * written back first. 0, or the first error of that. */
+int pf_drop_caches(struct pf_fs *fs);
+
 /* ---- callers ---------------------------------------------------------------------------- */
 
 struct pf_caller {
@@ -233,6 +283,66 @@ ssize_t pf_read(struct pf_file *file, void *buf, size_t count);
 ssize_t pf_write(struct pf_file *file, const void *buf, size_t count);
 ssize_t pf_readv(struct pf_file *file, const struct iovec *iov, int iovcnt);
 ssize_t pf_writev(struct pf_file *file, const struct iovec *iov, int iovcnt);
+/*
+ * preadv2(2) and pwritev2(2): offset -1 is the file's position. RWF_NOWAIT: EAGAIN where it would
+ * wait for the server (only cached reads and write-back writes can do without). RWF_DSYNC,
+ * RWF_SYNC, RWF_APPEND for this call alone; RWF_HIPRI changes nothing; others EOPNOTSUPP.
+ */
+ssize_t pf_preadv2(struct pf_file *file, const struct iovec *iov, int iovcnt, off_t offset,
+		   int flags);
+ssize_t pf_pwritev2(struct pf_file *file, const struct iovec *iov, int iovcnt, off_t offset,
+		    int flags);
+
+/*
+ * The same without waiting: done(ctx, result) is called exactly once, from another thread or, when
+ * nothing has to be waited for, before the call returns. The buffer must live until then. The
+ * result is that of the call without aio. 0, or a negative errno: then done is not called. A file
+ * may be closed while calls on it are under way. Not available with no_service_thread: EOPNOTSUPP.
+ */
+typedef void (*pf_aio_fn)(void *ctx, ssize_t result);
+int pf_aio_read(struct pf_file *file, void *buf, size_t count, off_t offset, pf_aio_fn done,
+		void *ctx);
+int pf_aio_write(struct pf_file *file, const void *buf, size_t count, off_t offset, pf_aio_fn done,
+		 void *ctx);
+int pf_aio_fsync(struct pf_file *file, int datasync, pf_aio_fn done, void *ctx);
+
+/*
+ * Read without a copy: borrow->data points at up to count bytes of the file at offset, in the cache
+ * where they are cached (else in a buffer made for them). Returns their number, which may be less
+ * than asked for though the file goes on; 0 at its end. They stay where they are until
+ * pf_read_return(), which must be called once for each success above 0; a write to the file
+ * meanwhile may or may not be seen in them. Never write to them.
+ */
+struct pf_borrow {
+	const void *data;
+	size_t length;
+	void *owner; /* private */
+};
+ssize_t pf_read_borrow(struct pf_file *file, size_t count, off_t offset, struct pf_borrow *borrow);
+void pf_read_return(struct pf_borrow *borrow);
+
+/*
+ * Memory that is the file's cached data. prot and flags as mmap(2): PROT_READ, PROT_WRITE;
+ * MAP_SHARED or MAP_PRIVATE. offset is a multiple of 4,096. All of it is read in at once and stays
+ * in memory until pf_munmap(). What was changed through a shared mapping is found and written back
+ * by pf_msync() and pf_munmap(), not before; until then reads through the library see it at once.
+ * Bytes beyond the end of the file are zero and never written. Errors: as mmap(2); ENODEV for
+ * MAP_SHARED where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP; ENOMEM when it does
+ * not fit the limit of the cache.
+ */
+struct pf_mapping;
+int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offset,
+	    struct pf_mapping **mapping);
+void *pf_mapping_address(const struct pf_mapping *mapping);
+/* Write back what was changed in length bytes from offset (of the mapping) on, and wait. */
+int pf_msync(struct pf_mapping *mapping, size_t offset, size_t length);
+int pf_munmap(struct pf_mapping *mapping); /* the mapping is gone in any case */
+
+/* posix_fadvise(2): POSIX_FADV_NORMAL, _SEQUENTIAL, _RANDOM, _WILLNEED, _DONTNEED, _NOREUSE. */
+int pf_fadvise(struct pf_file *file, off_t offset, off_t length, int advice);
+/* sync_file_range(2): length 0 is up to the end; flags SYNC_FILE_RANGE_*. */
+int pf_sync_file_range(struct pf_file *file, off_t offset, off_t length, unsigned flags);
+
 /* SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE. */
 off_t pf_lseek(struct pf_file *file, off_t offset, int whence);
 
