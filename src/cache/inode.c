@@ -300,6 +300,24 @@ void *pf__inode_set_io(struct pf__inode *inode, void *io, void (*io_free)(void *
 	return other;
 }
 
+void pf__cache_each_io(struct pf__cache *cache, void (*fn)(void *io))
+{
+	const struct pf__table *t = &cache->inodes;
+
+	pf__mutex_lock(&cache->lock);
+	for (uint32_t i = 0; i < t->nbuckets; i++) {
+		struct pf__table_link *l = *pf__table_bucket(t, i);
+
+		for (; l; l = l->next) {
+			void *io = pf__inode_io(pf__container_of(l, struct pf__inode, link));
+
+			if (io)
+				fn(io);
+		}
+	}
+	pf__mutex_unlock(&cache->lock);
+}
+
 _Atomic uint32_t *pf__inode_gate(struct pf__inode *inode)
 {
 	struct pf__ext *ext = pf__inode_ext(NULL, inode);

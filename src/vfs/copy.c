@@ -87,12 +87,21 @@ static ssize_t ask_server(struct copy *c, const struct pf__from *f, uint32_t op)
 /* Both files' attributes after a copy of n bytes by the server. */
 static void copied(struct copy *c, ssize_t n)
 {
-	struct pf__cache *cache = c->in->super->cache;
+	struct pf__super *s = c->in->super;
 
-	pf__inode_local_write(cache, c->out->inode, (uint64_t)(c->pos_out + n), false,
-			      PF_ATTR_MODIFIED);
-	if (!c->in->super->mount.read_only)
-		pf__inode_invalidate(cache, c->in->inode, PF_ATTR_ATIME);
+	pf__io_drop(s->io, c->out->inode, (uint64_t)c->pos_out, (uint64_t)n);
+	pf__io_note_write(s->io, c->out->inode, (uint64_t)(c->pos_out + n));
+	if (!s->mount.read_only)
+		pf__inode_invalidate(s->cache, c->in->inode, PF_ATTR_ATIME);
+}
+
+/* The server copies what it has: what waits here must be there first. */
+static int flush_both(struct copy *c)
+{
+	struct pf__io *io = c->in->super->io;
+	int r = pf__io_flush(io, c->in->inode, (uint64_t)c->pos_in, UINT64_MAX);
+
+	return r ? r : pf__io_flush(io, c->out->inode, (uint64_t)c->pos_out, UINT64_MAX);
 }
 
 /* -EOPNOTSUPP when no server-side copy can be had. */
@@ -104,10 +113,12 @@ static ssize_t copy_at_server(struct copy *c)
 	ssize_t n;
 
 	pf__from_open(&f, c->out);
-	n = best_op(f.super) ? pf__io_write_begin(&c->out->io, false) : -EOPNOTSUPP;
+	n = best_op(f.super) ? pf__io_write_begin(&c->out->io, false, false) : -EOPNOTSUPP;
 	if (n)
 		return n;
 	n = pf__kill_priv(&f, c->out->inode);
+	if (!n)
+		n = flush_both(c);
 	pf__inode_size_begin(cache, c->out->inode);
 	while (!n) {
 		op = best_op(f.super);

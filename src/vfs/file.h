@@ -24,6 +24,7 @@ struct pf__open_file {
 	_Atomic bool ofd_locked; /* OFD locks were set: the last close takes them back */
 	uint64_t kh;             /* poll handle */
 	_Atomic int refs;        /* descriptors and calls in progress */
+	_Atomic int parts; /* of its memory: those refs together, the handle's users together */
 	_Atomic uint32_t
 	    pos_busy; /* 1, 2: a call at the position is under way, others sleep here */
 	off_t pos;    /* whoever holds pos_busy; directories: unused */

@@ -56,6 +56,9 @@ ssize_t pf__read_at(struct pf__open_file *of, const struct iovec *iov, int iovcn
 ssize_t pf__write_at(struct pf__open_file *of, const struct iovec *iov, int iovcnt, off_t offset,
 		     off_t *end);
 
+/* ---- vfs/data.c */
+void pf__stats(const struct pf__super *s, struct pf_stats *st);
+
 /* ---- vfs/sync.c */
 int pf__fsync(struct pf__open_file *of, bool datasync);
 

@@ -63,10 +63,11 @@ struct pf__super {
 	_Atomic uint64_t next_kh;
 	dev_t dev; /* st_dev of its files: another one for each file system of the process */
 	_Atomic uint64_t next_group;
-	_Atomic bool stopped;  /* pf_stop() has ended it: conn and cache are gone */
-	const char *transport; /* its name, for pf_info() */
-	size_t max_reply;      /* bytes of a reply's body that the transport carries */
-	struct pf__io_stats stats;
+	_Atomic bool stopped;         /* pf_stop() has ended it: conn and cache are gone */
+	const char *transport;        /* its name, for pf_info() */
+	size_t max_reply;             /* bytes of a reply's body that the transport carries */
+	struct pf__io *io;            /* file data */
+	_Atomic uint64_t fsize_limit; /* RLIMIT_FSIZE, when last asked for */
 };
 
 /* A view. The root view belongs to pf_start()/pf_attach(). */
