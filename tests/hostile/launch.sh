@@ -108,7 +108,8 @@ attack 1 '^portfire: ' mount exec
 attack 1 '^portfire: ' mount close-all sleep
 attack 1 '^portfire: ' mount
 attack 1 '^portfire: ' mount stop
-attack 0 '^$' kill-parent=19 mount serve
+# The guardian holds nothing that we wait for when its program begins, and could be stopped at any time.
+for _ in 1 2 3 4 5 6 7 8; do attack 0 '^$' kill-parent=19 mount serve; done
 attack 1 '^portfire: ' mount kill-parent=9 serve
 attack 1 '^portfire: ' bomb=20 mount kill-parent=9 sleep
 
