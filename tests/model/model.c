@@ -4,6 +4,7 @@
  * in every configuration. What differs is shrunk to a few operations that --replay repeats. --help
  * tells how to use it.
  */
+#include "tests/model/dice.h"
 #include "tests/model/threads.h"
 #include "tests/model/trial.h"
 #include <getopt.h>
@@ -15,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK_MAX 3000 /* operations of one run */
+#define CHUNK_MIN 1000 /* operations of one run */
+#define CHUNK_MAX 3000
 #define TIMEOUT_S 120
 #define MMAP_FROM (256 << 20) /* malloc() gives memory back seldom */
 
@@ -77,6 +79,19 @@ static unsigned select_configs(const char *what, unsigned *numbers)
 			numbers[n++] = i;
 	}
 	return n;
+}
+
+/* Few operations reach some configurations of each kind, not the first ones. */
+static void shuffle(unsigned *numbers, unsigned n, uint64_t seed)
+{
+	uint64_t dice = dice_mix(seed);
+
+	for (unsigned i = n; i > 1; i--) {
+		unsigned k = (unsigned)dice_below(&dice, i), other = numbers[k];
+
+		numbers[k] = numbers[i - 1];
+		numbers[i - 1] = other;
+	}
 }
 
 static void list_configs(void)
@@ -200,8 +215,9 @@ static int run_all(const struct options *o)
 		fprintf(stderr, "no configuration is named like %s\n", o->config);
 		return 2;
 	}
-	each = o->seconds ? CHUNK_MAX / 3 : (o->ops + n - 1) / n;
-	each = each > CHUNK_MAX ? CHUNK_MAX : each < 1 ? 1 : each;
+	shuffle(numbers, n, o->seed);
+	each = o->seconds ? CHUNK_MIN : (o->ops + n - 1) / n;
+	each = each > CHUNK_MAX ? CHUNK_MAX : each < CHUNK_MIN ? CHUNK_MIN : each;
 	while (o->seconds ? now_ns() - start < o->seconds * 1000000000ull : left > 0) {
 		if (!run_one(&t, o, numbers[i], seed, each)) {
 			printf("seed %" PRIu64 "\n0 passed, 1 failed, 0 skipped\n", o->seed);

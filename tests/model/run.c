@@ -15,17 +15,19 @@
 
 void run_fail(struct run *r, const char *fmt, ...)
 {
+	const char *complaint = server_complaint(r->server);
 	size_t at;
 	va_list ap;
 
+	if (atomic_exchange(&r->report->failed, 1))
+		for (;;) /* another thread was first, and ends us all */
+			pause();
 	va_start(ap, fmt);
 	vsnprintf(r->report->what, REPORT_SIZE, fmt, ap);
 	va_end(ap);
 	at = strlen(r->report->what);
-	if (server_complaint(r->server))
-		snprintf(r->report->what + at, REPORT_SIZE - at, " (the server: %s)",
-			 server_complaint(r->server));
-	atomic_store(&r->report->failed, 1);
+	if (complaint && strcmp(complaint, r->report->what))
+		snprintf(r->report->what + at, REPORT_SIZE - at, " (the server: %s)", complaint);
 	_exit(1);
 }
 
