@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define HOLE_UNIT   4096ull
-#define PLANT_BYTE  70000ull /* where the planted faults strike */
+#define PLANT_BYTE  70123ull /* where the planted faults strike */
 #define ROOT_MODE   (S_IFDIR | 0777)
 #define FILE_MODE   (S_IFREG | 0666)
 #define OPEN_LIMIT  (1u << 30) /* no file of a test is larger */
