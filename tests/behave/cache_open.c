@@ -363,6 +363,33 @@ static void copy_evicts(void **state)
 	done(m, f);
 }
 
+/* Dirty data of the source is written before the server copies it. */
+static void copy_writes_the_source_first(void **state)
+{
+	struct mock_options o = {.flags = FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES};
+	struct mock_data *d;
+	struct pf_file *f;
+	off_t in = 0, out = 3 * PAGE;
+	struct mock *m = open_foo(&o, 6 * PAGE, O_RDWR, &d, &f);
+	char data[3 * PAGE];
+	const char *log, *copy;
+
+	mock_data_writable(d);
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(pf_pwrite(f, data, sizeof(data), 0), sizeof(data));
+	mock_log(m);
+	assert_int_equal(pf_copy_file_range(f, &in, f, &out, sizeof(data), 0), sizeof(data));
+	log = mock_log(m);
+	copy = strstr(log, "COPY_FILE_RANGE");
+	assert_non_null(copy);
+	assert_non_null(strstr(log, "WRITE(42)"));
+	assert_true(strstr(log, "WRITE(42)") < copy);
+	assert_null(strstr(copy, "WRITE(42)"));
+	reads_right(d, f, 6 * PAGE, 0);
+	assert_memory_equal(d->bytes + 3 * PAGE, data, sizeof(data));
+	done(m, f);
+}
+
 static void punched_pages_go(void **state)
 {
 	struct mock_data *d;
@@ -405,6 +432,7 @@ int main(int argc, char **argv)
 	    timed(truncating_open),
 	    timed(truncate_discards),
 	    timed(copy_evicts),
+	    timed(copy_writes_the_source_first),
 	    timed(punched_pages_go),
 	};
 
