@@ -335,6 +335,19 @@ static void reads_beside_a_write(void **state)
 	finish(&w);
 }
 
+/* O_DIRECT is the caller's wish, not the server's: such an open caches like any other. */
+static void o_direct_is_a_caching_user(void **state)
+{
+	struct writers w;
+	struct pf_file *g;
+
+	setup(&w, NULL, PARALLEL);
+	ok(pf_open(w.m->fs, "foo", O_RDONLY | O_DIRECT, 0, &g));
+	one_by_one(&w);
+	ok(pf_close(g));
+	finish(&w);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +364,7 @@ int main(int argc, char **argv)
 	    timed(mapping_ends_parallel_writes),
 	    timed(mapping_waits_for_parallel_writes),
 	    timed(reads_beside_a_write),
+	    timed(o_direct_is_a_caching_user),
 	};
 
 	return run_cached_tests(argc, argv, tests);

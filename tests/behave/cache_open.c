@@ -413,6 +413,121 @@ static void punched_pages_go(void **state)
 	done(m, f);
 }
 
+/* ---- while something is under way */
+
+/* What was read before an open is not what is seen after it, also when the answer is late. */
+static void open_during_a_read(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_calm(NULL, PAGE, &d, &f);
+	struct task read = {0}, open = {.fs = m->fs};
+	struct mock_req *req;
+	char old[PAGE];
+
+	mock_data_hold(d);
+	start_read(&read, f, PAGE, 0);
+	req = mock_data_take(d);
+	task_start(&open, task_open);
+	nap();
+	memset(old, 'o', sizeof(old));
+	mock_data_fill(d, 0, PAGE, 1);
+	mock_answer(req, old, sizeof(old));
+	mock_data_release(d);
+	assert_int_equal(task_join(&open), 0);
+	assert_int_equal(task_join(&read), PAGE);
+	reads_right(d, open.f, PAGE, 0);
+	task_free(&read);
+	ok(pf_close(open.f));
+	done(m, f);
+}
+
+static ssize_t task_shrink(struct task *t)
+{
+	return pf_ftruncate(t->f, PAGE);
+}
+
+/* An answer that is late brings nothing back that was cut off. */
+static void truncate_during_a_read(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(NULL, 3 * PAGE, O_RDWR, &d, &f);
+	struct task read = {0}, cut = {.f = f};
+	struct mock_req *req;
+	char old[PAGE];
+
+	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
+	mock_data_writable(d);
+	mock_data_hold(d);
+	start_read(&read, f, PAGE, 2 * PAGE);
+	req = mock_data_take(d);
+	task_start(&cut, task_shrink);
+	nap();
+	memset(old, 'o', sizeof(old));
+	mock_answer(req, old, sizeof(old));
+	mock_data_release(d);
+	assert_int_equal(task_join(&cut), 0);
+	assert_in_range(task_join(&read), 0, PAGE);
+	ok(pf_ftruncate(f, 3 * PAGE));
+	reads_right(d, f, 3 * PAGE, 0);
+	task_free(&read);
+	done(m, f);
+}
+
+/* ---- dirty data */
+
+static struct mock *open_dirty(struct mock_data **d, struct pf_file **f)
+{
+	struct mock_options o = {.flags = FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES};
+	struct mock *m = open_foo(&o, 2 * PAGE, O_RDWR, d, f);
+	char page[PAGE];
+
+	memset(page, 'A', sizeof(page));
+	mock_data_writable(*d);
+	(*d)->loose = true;
+	assert_int_equal(pf_pwrite(*f, page, PAGE, PAGE), PAGE);
+	assert_int_equal((*d)->writes, 0);
+	assert_int_equal(stats_of(m).pages_dirty, 1);
+	return m;
+}
+
+/* An open that drops what is cached has it written first. */
+static void open_writes_first(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f, *g;
+	struct mock *m = open_dirty(&d, &f);
+
+	g = another(m, O_RDONLY);
+	assert_int_equal(d->writes, 1);
+	assert_int_equal(d->bytes[PAGE], 'A');
+	assert_int_equal(stats_of(m).pages, 0);
+	reads_right(d, g, 2 * PAGE, 0);
+	ok(pf_close(g));
+	done(m, f);
+}
+
+/* A direct read has it written first where it reads, and only there. */
+static void direct_read_writes_first(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f, *g;
+	struct mock *m = open_dirty(&d, &f);
+
+	d->open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE;
+	g = another(m, O_RDONLY);
+	reads_right(d, g, 100, 0);
+	assert_int_equal(d->writes, 0);
+	mock_log(m);
+	reads_right(d, g, 100, PAGE + 1000);
+	assert_int_equal(d->writes, 1);
+	assert_non_null(strstr(mock_log(m), "WRITE(42) READ(42)"));
+	assert_int_equal(d->bytes[PAGE + 1000], 'A');
+	ok(pf_close(g));
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -434,6 +549,10 @@ int main(int argc, char **argv)
 	    timed(copy_evicts),
 	    timed(copy_writes_the_source_first),
 	    timed(punched_pages_go),
+	    timed(open_during_a_read),
+	    timed(truncate_during_a_read),
+	    timed(open_writes_first),
+	    timed(direct_read_writes_first),
 	};
 
 	return run_cached_tests(argc, argv, tests);

@@ -566,6 +566,73 @@ static void largest_offset(void **state)
 	done(m, f);
 }
 
+/* ---- one cache for a node, and no longer than it lives */
+
+static void two_names(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f, *g;
+	struct mock *m = open_foo(NULL, 100, O_RDONLY, &d, &f);
+
+	mock_lookup(m, 1, "bar", 42, REG, 100, MOCK_FOREVER);
+	reads_right(d, f, 100, 0);
+	d->open_flags = FOPEN_KEEP_CACHE;
+	ok(pf_open(m->fs, "bar", O_RDONLY, 0, &g));
+	/* The attributes of the second name have another mtime, which says nothing here. */
+	reads_right(d, g, 100, 0);
+	assert_reads(d, "0+100");
+	ok(pf_close(g));
+	done(m, f);
+}
+
+static void unlinked(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_calm(NULL, 2 * PAGE, &d, &f);
+
+	mock_empty(m, FUSE_UNLINK, 1);
+	reads_right(d, f, PAGE, 0);
+	ok(pf_unlink(m->fs, "foo"));
+	reads_right(d, f, 2 * PAGE, 0);
+	assert_reads(d, "0+4096 4096+4096");
+	done(m, f);
+}
+
+/* A node that comes back under the same number is another file. */
+static void forgotten_node_is_new(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(NULL, 100, O_RDONLY, &d, &f);
+
+	reads_right(d, f, 100, 0);
+	ok(pf_close(f));
+	mock_notify_inval_entry(m, 1, "foo", 0);
+	mock_settle(m);
+	mock_wait_forgotten(m, 42, 1);
+	mock_data_fill(d, 0, 100, 1);
+	d->open_flags = FOPEN_KEEP_CACHE;
+	ok(pf_open(m->fs, "foo", O_RDONLY, 0, &f));
+	reads_right(d, f, 100, 0);
+	assert_reads(d, "0+100 0+100");
+	done(m, f);
+}
+
+static void old_minor(void **state)
+{
+	struct mock_options o = {.minor = 8, .flags = FUSE_ASYNC_READ};
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(&o, 100000, O_RDONLY, &d, &f);
+
+	for (uint64_t at = 0; at < 100000; at += 1000)
+		reads_right(d, f, 1000, at);
+	nap();
+	assert_int_equal(mock_data_read_bytes(d), 100000);
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -597,6 +664,10 @@ int main(int argc, char **argv)
 	    timed(abort_wakes_who_waits),
 	    timed(far_pages),
 	    timed(largest_offset),
+	    timed(two_names),
+	    timed(unlinked),
+	    timed(forgotten_node_is_new),
+	    timed(old_minor),
 	};
 
 	return run_cached_tests(argc, argv, tests);

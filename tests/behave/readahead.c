@@ -576,6 +576,32 @@ static void advice_wrong(void **state)
 	done(m, g);
 }
 
+/* What was read ahead is used or wasted. */
+static void hits_and_waste(void **state)
+{
+	struct mock_options o = async(0);
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(&o, MIB, O_RDONLY, &d, &f);
+	struct pf_stats s;
+
+	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
+	ok(pf_fadvise(f, 0, 16 * PAGE, POSIX_FADV_WILLNEED));
+	for (int i = 0; i < 100 && stats_of(m).pages < 16; i++)
+		nap();
+	for (int i = 0; i < 2; i++)
+		reads_right(d, f, 10 * PAGE, 0);
+	s = stats_of(m);
+	assert_int_equal(s.readahead_pages, 16);
+	assert_int_equal(s.readahead_hits, 10);
+	assert_int_equal(s.readahead_waste, 0);
+	ok(pf_drop_caches(m->fs));
+	s = stats_of(m);
+	assert_int_equal(s.readahead_hits, 10);
+	assert_int_equal(s.readahead_waste, 6);
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +632,7 @@ int main(int argc, char **argv)
 	    timed(advice_willneed),
 	    timed(advice_dontneed),
 	    timed(advice_wrong),
+	    timed(hits_and_waste),
 	};
 
 	return run_cached_tests(argc, argv, tests);

@@ -356,6 +356,36 @@ static void size_jumps(void **state)
 	done(m, f);
 }
 
+/* What was under way when the change was seen is as old as what was cached. */
+static void mtime_during_a_read(void **state)
+{
+	struct mock_options o = flags(FUSE_AUTO_INVAL_DATA);
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(&o, PAGE, O_RDONLY, &d, &f);
+	struct task t = {0};
+	struct mock_req *req;
+	struct stat st;
+	char old[PAGE];
+
+	mock_data_hold(d);
+	start_read(&t, f, PAGE, 0);
+	req = mock_data_take(d);
+	mock_data_fill(d, 0, PAGE, 1);
+	mock_data_touch(d);
+	mock_notify_inval_inode(m, 42, -1, 0);
+	mock_settle(m);
+	ok(pf_fstat(f, &st));
+	assert_int_equal(st.st_mtim.tv_sec, 1001);
+	memset(old, 'o', sizeof(old));
+	mock_answer(req, old, sizeof(old));
+	mock_data_release(d);
+	assert_int_equal(task_join(&t), PAGE);
+	reads_right(d, f, PAGE, 0);
+	task_free(&t);
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -373,6 +403,7 @@ int main(int argc, char **argv)
 	    timed(type_changes),
 	    timed(size_beyond_limits),
 	    timed(size_jumps),
+	    timed(mtime_during_a_read),
 	};
 
 	return run_cached_tests(argc, argv, tests);
