@@ -554,6 +554,48 @@ static void retrieve_during_a_read(void **state)
 	done(m, f);
 }
 
+/* ---- a program with its own event loop */
+
+static void without_service_thread(void **state)
+{
+	struct mock_options o = {.pf_set = true, .pf = PF_OPTIONS_INIT};
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m;
+
+	o.pf.no_service_thread = 1;
+	m = open_calm(&o, 2 * PAGE, &d, &f);
+	reads_right(d, f, 2 * PAGE, 0);
+	mock_data_reads(d);
+	mock_notify_inval_inode(m, 42, PAGE, PAGE);
+	for (int i = 0; i < 100 && stats_of(m).pages > 1; i++) {
+		nap();
+		ok(pf_service(m->fs));
+	}
+	reads_right(d, f, 2 * PAGE, 0);
+	assert_reads(d, "4096+4096");
+	done(m, f);
+}
+
+static void readahead_without_service_thread(void **state)
+{
+	struct mock_options o = {.pf_set = true,
+				 .pf = PF_OPTIONS_INIT,
+				 .flags = FUSE_ASYNC_READ | FUSE_MAX_PAGES,
+				 .init = {.max_pages = 16}};
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m;
+
+	o.pf.no_service_thread = 1;
+	m = open_foo(&o, MIB, O_RDONLY, &d, &f);
+	for (uint64_t at = 0; at < MIB; at += PAGE)
+		reads_right(d, f, PAGE, at);
+	assert_int_equal(mock_data_read_bytes(d), MIB);
+	assert_true(stats_of(m).readahead_hits > 100);
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -582,6 +624,8 @@ int main(int argc, char **argv)
 	    timed(retrieve_max_write),
 	    timed(retrieve_what_was_stored),
 	    timed(retrieve_during_a_read),
+	    timed(without_service_thread),
+	    timed(readahead_without_service_thread),
 	};
 
 	return run_cached_tests(argc, argv, tests);
