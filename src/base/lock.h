@@ -16,6 +16,7 @@ enum pf__rank {
 	PF_RANK_LOCKS = 30,     /* local POSIX and flock tables */
 	PF_RANK_NAMES = 40,     /* name cache: insertion, removal, LRU */
 	PF_RANK_INODE = 50,     /* an inode's attributes and links */
+	PF_RANK_DIRS = 55,      /* listings of directories */
 	PF_RANK_FORGET = 60,    /* forget queue */
 	PF_RANK_CONN = 70,      /* requests in flight, queues, leadership */
 	PF_RANK_TRANSPORT = 80, /* inproc queues, fault and trace state */
