@@ -14,6 +14,7 @@ struct pf__io_ops;
 
 struct pf__io_stats {
 	_Atomic uint64_t direct_reads, direct_writes, bytes_read, bytes_written;
+	_Atomic uint64_t dir_cache_hits; /* directories listed without a request */
 };
 
 /* What a path needs to know of an open file; part of the vfs' open file. */

@@ -131,11 +131,14 @@ static void say_cache(const struct out *o, struct pf__super *s)
 	SAY(expired);
 	SAY(evicted);
 	SAY(bytes);
+	SAY(listings);
+	SAY(listing_bytes);
 #undef SAY
 	say(o, "io.direct_reads", "%" PRIu64, atomic_load(&s->stats.direct_reads));
 	say(o, "io.direct_writes", "%" PRIu64, atomic_load(&s->stats.direct_writes));
 	say(o, "io.bytes_read", "%" PRIu64, atomic_load(&s->stats.bytes_read));
 	say(o, "io.bytes_written", "%" PRIu64, atomic_load(&s->stats.bytes_written));
+	say(o, "io.dir_cache_hits", "%" PRIu64, atomic_load(&s->stats.dir_cache_hits));
 }
 
 int pf_info(struct pf_fs *fs, pf_info_fn fn, void *ctx)

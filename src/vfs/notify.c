@@ -2,6 +2,7 @@
 /* What the server says unasked, and what else the connection tells: handed to caches and waiters.
  */
 #include "base/arith.h"
+#include "cache/dircache.h"
 #include "vfs/internal.h"
 #include <errno.h>
 
@@ -41,6 +42,17 @@ static int retrieve(struct pf__super *s, const struct pf__notify *n)
 	return pf__conn_notify_reply(s->conn, n, NULL, 0);
 }
 
+/* With a range the listing of a directory goes too, which is its data. */
+static int inval_inode(struct pf__super *s, const struct pf__notify *n)
+{
+	struct pf__inode *inode = n->off >= 0 ? pf__inode_find(s->cache, n->nodeid) : NULL;
+
+	if (inode)
+		pf__dircache_drop(s->cache, inode);
+	pf__inode_put(s->cache, inode);
+	return pf__cache_inval_inode(s->cache, n->nodeid);
+}
+
 static void prune(struct pf__super *s, const struct pf__notify *n)
 {
 	uint64_t nodeid;
@@ -60,7 +72,7 @@ static int notify(void *ctx, const struct pf__notify *n)
 		pf__polls_wake(s->polls, n->kh);
 		return 0;
 	case FUSE_NOTIFY_INVAL_INODE:
-		return pf__cache_inval_inode(s->cache, n->nodeid);
+		return inval_inode(s, n);
 	case FUSE_NOTIFY_INVAL_ENTRY:
 		return pf__cache_inval_entry(s->cache, n->nodeid, n->name, n->namelen,
 					     n->flags & FUSE_EXPIRE_ONLY);
