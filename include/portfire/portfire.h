@@ -385,7 +385,7 @@ struct pf_dirent {
 	uint64_t ino;
 	uint64_t off;           /* cookie: pf_seekdir() to it continues after this entry */
 	unsigned char type;     /* DT_* */
-	unsigned char has_stat; /* st is filled from READDIRPLUS, without a further request */
+	unsigned char has_stat; /* st is filled: from READDIRPLUS, or from what is cached */
 	uint16_t namelen;
 	const char *name; /* NUL-terminated; valid until the next call on this file */
 	struct stat st;

@@ -20,6 +20,7 @@ enum pf__rank {
 	PF_RANK_INODE = 50,     /* an inode's attributes and links */
 	PF_RANK_PAGES = 55,     /* the cached pages of a file */
 	PF_RANK_ARENA = 57,     /* the memory of all cached pages */
+	PF_RANK_DIRS = 58,      /* listings of directories */
 	PF_RANK_FORGET = 60,    /* forget queue */
 	PF_RANK_CONN = 70,      /* requests in flight, queues, leadership */
 	PF_RANK_TRANSPORT = 80, /* inproc queues, fault and trace state */

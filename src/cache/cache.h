@@ -147,6 +147,7 @@ void pf__inode_from_readdirplus(struct pf__inode *inode);
 
 struct pf__cache_stats {
 	uint64_t names, negative_names, inodes, hits, misses, expired, evicted, bytes;
+	uint64_t listings, listing_bytes; /* of directories; not in bytes */
 };
 void pf__cache_stats(struct pf__cache *cache, struct pf__cache_stats *out);
 /* For tests: NULL, or what is wrong with the invariants. Walks over everything. */

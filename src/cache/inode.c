@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "cache/dircache.h"
 #include "cache/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -148,6 +149,7 @@ static struct pf__inode *kill(struct pf__cache *c, struct pf__inode *inode)
 #endif
 	__atomic_add_fetch(&c->evict_version, 1, __ATOMIC_ACQ_REL);
 	unhash(c, inode);
+	pf__dircache_drop(c, inode);
 	if (!c->closing && inode->nodeid != FUSE_ROOT_ID && inode->nlookup)
 		c->config.ops->forget(c->config.ctx, inode->nodeid, inode->nlookup);
 	pf__rcu_defer(&inode->rcu, free_inode);

@@ -131,6 +131,8 @@ static void say_cache(const struct out *o, struct pf__super *s)
 	SAY(expired);
 	SAY(evicted);
 	SAY(bytes);
+	SAY(listings);
+	SAY(listing_bytes);
 #undef SAY
 }
 

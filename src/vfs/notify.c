@@ -2,6 +2,7 @@
 /* What the server says unasked, and what else the connection tells: handed to caches and waiters.
  */
 #include "base/arith.h"
+#include "cache/dircache.h"
 #include "vfs/internal.h"
 #include <errno.h>
 
@@ -88,6 +89,17 @@ static int inval_inode(struct pf__super *s, const struct pf__notify *n)
 	pf__io_flush_begin(io, inode, (uint64_t)n->off, UINT64_MAX);
 	pf__inode_put(s->cache, inode);
 	return 0;
+}
+
+/* With a range the listing of a directory goes too, which is its data. */
+static int inval_inode(struct pf__super *s, const struct pf__notify *n)
+{
+	struct pf__inode *inode = n->off >= 0 ? pf__inode_find(s->cache, n->nodeid) : NULL;
+
+	if (inode)
+		pf__dircache_drop(s->cache, inode);
+	pf__inode_put(s->cache, inode);
+	return pf__cache_inval_inode(s->cache, n->nodeid);
 }
 
 static void prune(struct pf__super *s, const struct pf__notify *n)

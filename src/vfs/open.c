@@ -4,6 +4,7 @@
  * and may be made gets CREATE (vfs/create.h). The order of checks and their errnos are Linux's.
  */
 #include "base/errmsg.h"
+#include "cache/dircache.h"
 #include "vfs/create.h"
 #include "vfs/internal.h"
 #include "vfs/names.h"
@@ -134,6 +135,8 @@ static int adopt_handle(struct pf__open_file *of, const struct fuse_open_out *op
 	if (r) {
 		pf__io_file_close(&of->io);
 		pf__release_sync(of);
+	} else if (of->is_dir && !(of->io.open_flags & FOPEN_KEEP_CACHE)) {
+		pf__dircache_drop(of->super->cache, of->inode);
 	}
 	return r;
 }
