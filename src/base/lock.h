@@ -13,6 +13,7 @@
 enum pf__rank {
 	PF_RANK_NONE = 0,
 	PF_RANK_SUPER = 10,     /* struct pf__super: list of open files, views */
+	PF_RANK_AIO = 15,       /* asynchronous calls: queues, threads, lanes of open files */
 	PF_RANK_FILE = 20,      /* an open file's position, directory stream */
 	PF_RANK_LOCKS = 30,     /* local POSIX and flock tables */
 	PF_RANK_NAMES = 40,     /* name cache: insertion, removal, LRU */

@@ -10,6 +10,12 @@
 #include "io/io.h"
 #include "vfs/walk.h"
 
+/* Asynchronous calls of one kind that take turns (vfs/aio.c), under the lock of its pool. */
+struct pf__aio_lane {
+	bool busy;
+	struct pf__list waiting; /* valid while busy */
+};
+
 struct pf__dirstream; /* vfs/dir.c: what a directory being read remembers */
 
 struct pf__open_file {
@@ -30,6 +36,7 @@ struct pf__open_file {
 	off_t pos;    /* whoever holds pos_busy; directories: unused */
 	struct pf__dirstream *dir; /* the same; made by the first readdir */
 	struct pf__list link;      /* super->files, super->lock */
+	struct pf__aio_lane aio_reads, aio_writes;
 };
 
 struct pf_file {

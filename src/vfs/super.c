@@ -212,6 +212,7 @@ static int super_connect(struct pf__super *s, struct pf__transport *t, const str
 		t->ops->free(t);
 		return r;
 	}
+	s->no_threads = o->no_service_thread;
 	s->transport = t->ops->name;
 	s->max_reply = t->max_recv > REPLY_OVERHEAD ? t->max_recv - REPLY_OVERHEAD : 0;
 	want_init(&config.want, t, &s->mount, o);
@@ -404,6 +405,9 @@ int pf_stop(struct pf_fs *fs)
 	s = fs->super;
 	if (!fs->is_root_view)
 		return pf__fail(-EINVAL, "stop: a view ends with pf_view_free()");
+	r = pf__aio_stop(s);
+	if (r)
+		return pf__fail(r, "stop: not from the callback of an asynchronous call");
 	lost = loss(s, why, sizeof why);
 	pages = super_disconnect(s);
 	if (s->owner_ops && s->owner_ops->stop)

@@ -41,6 +41,7 @@ struct pf__owner_ops {
 };
 
 struct pf__locks; /* vfs/locks.c: local POSIX and flock locks */
+struct pf__aio;   /* vfs/aio.c: asynchronous calls and their threads */
 struct pf__polls; /* vfs/poll.c: who waits for NOTIFY_POLL */
 
 struct pf__super {
@@ -57,6 +58,8 @@ struct pf__super {
 	_Atomic int refs; /* the root view, views, open files */
 	struct pf__locks *locks;
 	struct pf__polls *polls;
+	struct pf__aio *_Atomic aio;  /* made by the first asynchronous call */
+	bool no_threads;              /* the option no_service_thread */
 	struct pf__mutex lock;        /* PF_RANK_SUPER: files, gate_waiters */
 	struct pf__list files;        /* struct pf__open_file.link */
 	struct pf__list gate_waiters; /* vfs/lookup.c; under lock */
