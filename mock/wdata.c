@@ -530,17 +530,21 @@ struct wdata_event wdata_nth(struct wdata *w, uint32_t opcode, int n)
 	return e;
 }
 
-static size_t say_setattr(char *to, size_t room, const struct fuse_setattr_in *in)
+static size_t say_setattr(char *to, size_t room, uint32_t valid)
 {
-	uint32_t times = FATTR_MTIME | FATTR_CTIME, v = in->valid;
+	uint32_t times = valid & (FATTR_MTIME | FATTR_CTIME);
+	size_t n = snprintf(to, room, "SETATTR(%s%s%s%s%s%s,", valid & FATTR_MODE ? ",mode" : "",
+			    valid & FATTR_UID ? ",uid" : "", valid & FATTR_GID ? ",gid" : "",
+			    valid & FATTR_SIZE ? ",size" : "", valid & FATTR_ATIME ? ",atime" : "",
+			    times == (FATTR_MTIME | FATTR_CTIME) ? ",times"
+			    : times == FATTR_MTIME               ? ",mtime"
+			    : times == FATTR_CTIME               ? ",ctime"
+								 : "");
+	char *comma = strchr(to, ',');
 
-	return snprintf(to, room, "SETATTR(%s%s%s%s%s%s%s)", v & FATTR_MODE ? "mode," : "",
-			v & FATTR_UID ? "uid," : "", v & FATTR_GID ? "gid," : "",
-			v & FATTR_SIZE ? "size," : "", v & FATTR_ATIME ? "atime," : "",
-			(v & times) == times ? "times"
-			: v & FATTR_MTIME    ? "mtime"
-					     : "",
-			(v & times) == FATTR_CTIME ? "ctime" : "");
+	memmove(comma, comma + 1, strlen(comma)); /* one too many at each end */
+	to[n - 2] = ')';
+	return n - 1;
 }
 
 static size_t say(char *to, size_t room, const struct wdata_event *e)
@@ -561,7 +565,7 @@ static size_t say(char *to, size_t room, const struct wdata_event *e)
 		return snprintf(to, room, "%s(%" PRIu64 ",%" PRIu64 ")", pf__op_name(e->opcode),
 				e->offset, e->size);
 	case FUSE_SETATTR:
-		return say_setattr(to, room, &e->setattr);
+		return say_setattr(to, room, e->setattr.valid);
 	default:
 		return snprintf(to, room, "%s", pf__op_name(e->opcode));
 	}
