@@ -69,7 +69,8 @@ static void put(struct wdata *w, uint64_t offset, const void *bytes, size_t len)
 
 static struct fuse_attr_out attr_out(struct wdata *w)
 {
-	return (struct fuse_attr_out){.attr_valid = w->attr_valid, .attr = w->attr};
+	return (struct fuse_attr_out){.attr_valid = w->attr_valid,
+				      .attr = w->lies ? w->lie : w->attr};
 }
 
 /* ---- answers; under the lock */
@@ -209,7 +210,7 @@ static void do_lookup(struct wdata *w, const struct mock_req *req, struct answer
 	struct fuse_entry_out out = {.nodeid = w->nodeid,
 				     .entry_valid = w->entry_valid,
 				     .attr_valid = w->attr_valid,
-				     .attr = w->attr};
+				     .attr = w->lies ? w->lie : w->attr};
 
 	set_body(a, &out, sizeof(out));
 }
@@ -461,6 +462,24 @@ void wdata_put(struct wdata *w, uint64_t offset, const void *bytes, size_t len)
 	pthread_mutex_lock(&w->lock);
 	put(w, offset, bytes, len);
 	pthread_mutex_unlock(&w->lock);
+}
+
+void wdata_lie(struct wdata *w, const struct fuse_attr *attr)
+{
+	pthread_mutex_lock(&w->lock);
+	w->lies = attr;
+	if (attr)
+		w->lie = *attr;
+	pthread_mutex_unlock(&w->lock);
+}
+
+struct mock_expect *wdata_before(struct mock_expect *e)
+{
+	pthread_mutex_lock(&e->m->lock);
+	pf__list_del(&e->link);
+	pf__list_add_head(&e->m->expects, &e->link);
+	pthread_mutex_unlock(&e->m->lock);
+	return e;
 }
 
 /* ---- what came */

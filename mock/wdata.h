@@ -48,6 +48,8 @@ struct wdata {
 	unsigned char *data;
 	uint64_t capacity;
 	struct fuse_attr attr; /* size as well */
+	struct fuse_attr lie;  /* told instead of attr, while lies */
+	bool lies;
 	uint64_t attr_valid, entry_valid;
 	uint32_t open_flags; /* of the next OPENs */
 	uint64_t last_fh;    /* given to the newest OPEN */
@@ -79,6 +81,10 @@ void wdata_no_tricks(struct wdata *w);
 /* Change the file behind the client's back. */
 void wdata_set_size(struct wdata *w, uint64_t size);
 void wdata_put(struct wdata *w, uint64_t offset, const void *bytes, size_t len);
+/* Tell these attributes instead of the true ones from now on; NULL: the true ones again. */
+void wdata_lie(struct wdata *w, const struct fuse_attr *attr);
+/* Let an expectation of the test's own come before what the file answers itself. */
+struct mock_expect *wdata_before(struct mock_expect *e);
 
 /* ---- what came */
 int wdata_count(struct wdata *w, uint32_t opcode);

@@ -407,53 +407,7 @@ static void late_answer_of_a_read(void **state)
 	finish(&t);
 }
 
-static void two_held(struct t *t, struct pf_file *g, struct pf_file *h, bool together)
-{
-	struct mock_req *one;
-	struct job *a, *b;
-
-	wdata_hold(t->w, FUSE_WRITE);
-	a = job_on(t, g, job_write, 1, 0, PAGE);
-	one = wdata_held(t->w);
-	b = job_on(t, h, job_write, 2, PAGE, PAGE);
-	if (together) {
-		wdata_held(t->w);
-	} else {
-		nap_ms(20);
-		assert_came(t, FUSE_WRITE, 1);
-	}
-	wdata_go(t->w, one);
-	wdata_unhold(t->w);
-	assert_int_equal(job_join(a), PAGE);
-	assert_int_equal(job_join(b), PAGE);
-}
-
-/* Side by side where the server allows it, but not beside the cache. */
-static void parallel_writes(void **state)
-{
-	struct t t = begin(.size = 4 * PAGE, .closed = true);
-	struct pf_file *g, *h;
-
-	g = open_again(&t, O_RDWR, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES);
-	h = open_again(&t, O_RDWR, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES);
-	two_held(&t, g, h, true);
-	assert_int_equal(stats(&t).writes_parallel, 2);
-	assert_server_turn(&t, 1, 0, PAGE);
-	assert_server_turn(&t, 2, PAGE, PAGE);
-	ok(pf_close(g));
-	ok(pf_close(h));
-	finish(&t);
-	t = begin(.size = 4 * PAGE);
-	g = open_again(&t, O_RDWR, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES);
-	h = open_again(&t, O_RDWR, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES);
-	two_held(&t, g, h, false); /* t.f is open in caching mode */
-	assert_int_equal(stats(&t).writes_parallel, 0);
-	ok(pf_close(g));
-	ok(pf_close(h));
-	finish(&t);
-}
-
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(write_evicts_clean_pages),
@@ -474,8 +428,7 @@ int main(void)
 	    write_test(direct_write_waits_for_write_back),
 	    write_test(read_under_way_is_not_kept),
 	    write_test(late_answer_of_a_read),
-	    write_test(parallel_writes),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

@@ -367,7 +367,7 @@ static void copy_of_what_cannot_be_written(void **state)
 	finish(&t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(truncate_down_and_up),
@@ -390,5 +390,5 @@ int main(void)
 	    write_test(copy_of_what_cannot_be_written),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

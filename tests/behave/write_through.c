@@ -533,7 +533,7 @@ static void no_cache_no_pages(void **state)
 	finish(&t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(sent_before_it_returns),
@@ -569,5 +569,5 @@ int main(void)
 	    write_test(no_cache_no_pages),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

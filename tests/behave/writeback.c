@@ -491,7 +491,7 @@ static void renamed_while_dirty(void **state)
 	finish(&t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(nothing_is_sent_while_open),
@@ -522,5 +522,5 @@ int main(void)
 	    write_test(renamed_while_dirty),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

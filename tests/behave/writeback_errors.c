@@ -51,6 +51,20 @@ static void close_tells(void **state)
 	finish(&t);
 }
 
+/* A direct handle has no late errors: the write itself fails, close has nothing to tell. */
+static void direct_handles_are_told_at_once(void **state)
+{
+	struct t t = begin(.writeback = true, .fopen = FOPEN_DIRECT_IO);
+
+	fail_writes(&t, 100, EIO);
+	fails(pf_pwrite(t.f, "abc", 3, 0), EIO);
+	ok(pf_fsync(t.f, 0));
+	ok(pf_close(t.f));
+	t.f = NULL;
+	assert_int_equal(stats(&t).pages_lost, 0);
+	finish(&t);
+}
+
 static void descriptors_of_one_open_share_it(void **state)
 {
 	struct t t = begin(.writeback = true);
@@ -385,11 +399,12 @@ static void death_is_told_at_the_end(void **state)
 	wdata_free(t.w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(once_to_each_open_file),
 	    write_test(close_tells),
+	    write_test(direct_handles_are_told_at_once),
 	    write_test(descriptors_of_one_open_share_it),
 	    write_test(not_to_who_opens_later),
 	    write_test(of_an_earlier_attempt),
@@ -411,5 +426,5 @@ int main(void)
 	    write_test(death_is_told_at_the_end),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

@@ -399,7 +399,7 @@ static void times_that_are_refused(void **state)
 	finish(&t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(write_sets_them_without_a_request),
@@ -424,5 +424,5 @@ int main(void)
 	    write_test(times_that_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

@@ -363,7 +363,7 @@ static void many_writers(void **state)
 	finish(&t);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(fsync_writes_times_and_syncs),
@@ -386,5 +386,5 @@ int main(void)
 	    write_test(many_writers),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_write_tests(argc, argv, tests);
 }

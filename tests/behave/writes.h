@@ -49,6 +49,11 @@ static inline int watchdog(void **state)
 
 #define write_test(fn) cmocka_unit_test_setup(fn, watchdog)
 
+/* All of them, or the one that the program's argument names. */
+#define run_write_tests(argc, argv, tests)                                                         \
+	((argc) > 1 ? cmocka_set_test_filter((argv)[1]) : (void)0,                                 \
+	 cmocka_run_group_tests(tests, NULL, NULL))
+
 static inline struct mock_options options_of(const struct how *h)
 {
 	struct mock_options o = {.pf_set = true,
