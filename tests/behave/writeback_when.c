@@ -212,6 +212,67 @@ static void a_long_sequence_makes_it_go(void **state)
 	finish(&t);
 }
 
+/* ---- beside the server's own limits */
+
+static long scatter(struct job *j)
+{
+	for (int i = 0; i < 20; i++)
+		put_at(j->f, j->turn, 2 * i * PAGE, PAGE);
+	return 0;
+}
+
+/* What need not go yet waits while the server is busy; what somebody waits for does not. */
+static void congestion_makes_it_pause(void **state)
+{
+	struct how h = {.writeback = true, .expire_ms = 20};
+	struct mock_options o = options_of(&h);
+	struct job *j;
+	struct t t;
+
+	o.init.max_background = 4;
+	o.init.congestion_threshold = 1;
+	t = (struct t){.m = mock_start(&o)};
+	t.w = wdata_new(t.m, "foo", FOO, 0);
+	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &t.f));
+	wdata_hold(t.w, FUSE_WRITE);
+	j = job(&t, scatter, 1, 0, 0);
+	wdata_held(t.w);
+	nap_ms(100);
+	assert_true(j->done);
+	assert_in_range(wdata_count(t.w, FUSE_WRITE), 1, 4);
+	wdata_unhold(t.w);
+	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	assert_came(&t, FUSE_WRITE, 20);
+	ok(job_join(j));
+	finish(&t);
+}
+
+static void no_more_than_max_background(void **state)
+{
+	struct how h = {.writeback = true};
+	struct mock_options o = options_of(&h);
+	struct job *sync;
+	struct t t;
+
+	o.init.max_background = 3;
+	o.init.congestion_threshold = 3;
+	t = (struct t){.m = mock_start(&o)};
+	t.w = wdata_new(t.m, "foo", FOO, 0);
+	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &t.f));
+	ok(job_join(job(&t, scatter, 1, 0, 0)));
+	wdata_hold(t.w, FUSE_WRITE);
+	sync = job(&t, job_fsync, 0, 0, 0);
+	for (int i = 0; i < 3; i++)
+		wdata_held(t.w);
+	nap_ms(30);
+	assert_came(&t, FUSE_WRITE, 3);
+	mock_settle(t.m); /* others are not behind them */
+	wdata_unhold(t.w);
+	ok(job_join(sync));
+	assert_came(&t, FUSE_WRITE, 20);
+	finish(&t);
+}
+
 /* ---- more than may be dirty */
 
 static long write_much(struct job *j)
@@ -281,6 +342,28 @@ static void death_wakes_who_waits_for_room(void **state)
 	finish(&t);
 }
 
+/* A program with an event loop of its own has one thread only: it must not wait for another. */
+static void without_a_thread_of_ours(void **state)
+{
+	struct how h = {.writeback = true, .cache_bytes = 16 * MIB, .dirty_bytes = MIB};
+	struct mock_options o = options_of(&h);
+	struct t t;
+
+	o.pf.no_service_thread = 1;
+	t = (struct t){.m = mock_start(&o)};
+	t.w = wdata_new(t.m, "foo", FOO, 0);
+	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &t.f));
+	for (uint64_t at = 0; at < 4 * MIB; at += 16 * PAGE)
+		put_at(t.f, 1, at, 16 * PAGE);
+	ok(pf_fsync(t.f, 0));
+	assert_server_turn(&t, 1, 0, 4 * MIB);
+	put_at(t.f, 2, 0, 100);
+	ok(pf_close(t.f));
+	t.f = NULL;
+	assert_server_turn(&t, 2, 0, 100);
+	finish(&t);
+}
+
 /* ---- pages that are being written back */
 
 static void rewritten_while_being_written(void **state)
@@ -307,6 +390,55 @@ static void rewritten_while_being_written(void **state)
 	assert_came(&t, FUSE_WRITE, 2);
 	assert_server_turn(&t, 2, 0, PAGE);
 	free(one);
+	finish(&t);
+}
+
+/* Close does not overtake what went by itself. */
+static void close_waits_for_what_is_out(void **state)
+{
+	struct t t = begin(.writeback = true, .expire_ms = 10);
+	struct mock_req *req;
+	struct job *j, *w;
+
+	wdata_hold(t.w, FUSE_WRITE);
+	w = job(&t, job_write, 1, 0, PAGE);
+	req = wdata_held(t.w);
+	assert_int_equal(job_join(w), PAGE);
+	j = job(&t, job_close, 0, 0, 0);
+	nap_ms(20);
+	assert_came(&t, FUSE_FLUSH, 0);
+	wdata_go(t.w, req);
+	wdata_unhold(t.w);
+	ok(job_join(j));
+	t.f = NULL;
+	mock_settle(t.m);
+	assert_came(&t, FUSE_WRITE, 1);
+	assert_before(&t, FUSE_FLUSH, FUSE_RELEASE);
+	assert_server_turn(&t, 1, 0, PAGE);
+	finish(&t);
+}
+
+/* Who is interrupted while waiting loses nothing. */
+static void interrupted_fsync(void **state)
+{
+	struct t t = begin(.writeback = true);
+	struct job *sync;
+	long r;
+
+	mock_any_times(mock_silent(mock_expect(t.m, FUSE_INTERRUPT, MOCK_ANY, NULL)));
+	put_at(t.f, 1, 0, PAGE);
+	wdata_hold(t.w, FUSE_WRITE);
+	sync = job(&t, job_fsync, 0, 0, 0);
+	wdata_held(t.w);
+	pf_interrupt(t.m->fs);
+	nap_ms(10);
+	wdata_unhold(t.w);
+	r = job_join(sync);
+	assert_true(r == 0 || r == -EINTR);
+	assert_reads_turn(t.f, 1, 0, PAGE);
+	ok(pf_fsync(t.f, 0));
+	assert_server_turn(&t, 1, 0, PAGE);
+	assert_int_equal(stats(&t).pages_lost, 0);
 	finish(&t);
 }
 
@@ -378,10 +510,15 @@ int main(int argc, char **argv)
 	    write_test(age_makes_it_go),
 	    write_test(half_of_the_limit_makes_it_go),
 	    write_test(a_long_sequence_makes_it_go),
+	    write_test(congestion_makes_it_pause),
+	    write_test(no_more_than_max_background),
 	    write_test(writers_wait_for_room),
 	    write_test(more_than_the_cache_holds),
 	    write_test(death_wakes_who_waits_for_room),
+	    write_test(without_a_thread_of_ours),
 	    write_test(rewritten_while_being_written),
+	    write_test(close_waits_for_what_is_out),
+	    write_test(interrupted_fsync),
 	    write_test(other_pages_are_free),
 	    write_test(many_writers),
 	};

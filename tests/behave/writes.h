@@ -276,11 +276,16 @@ static inline struct job *job_on(const struct t *t, struct pf_file *f, long (*fn
 	return job(&other, fn, turn, offset, len);
 }
 
+/* Its result; the test fails when there is none in 10 s. */
 static inline long job_join(struct job *j)
 {
+	struct timespec until;
 	long r;
 
-	pthread_join(j->thread, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 10;
+	if (pthread_timedjoin_np(j->thread, NULL, &until))
+		fail_msg("a call does not return");
 	r = j->result;
 	free(j);
 	return r;
