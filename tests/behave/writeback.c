@@ -153,13 +153,13 @@ static void adjacent_bytes_are_one_write(void **state)
 
 	put_at(t.f, 1, 0, 100);
 	put_at(t.f, 1, 100, 100);
-	put_at(t.f, 1, 9000, 5000); /* the end of one page, a whole one, the start of another */
+	put_at(t.f, 1, 9000, 10000); /* the end of one page, a whole one, the start of another */
 	ok(pf_fsync(t.f, 0));
 	assert_came(&t, FUSE_WRITE, 2);
 	assert_int_equal(wdata_nth(t.w, FUSE_WRITE, 0).size + wdata_nth(t.w, FUSE_WRITE, 1).size,
-			 5200);
+			 10200);
 	assert_server_turn(&t, 1, 0, 200);
-	assert_server_turn(&t, 1, 9000, 5000);
+	assert_server_turn(&t, 1, 9000, 10000);
 	finish(&t);
 }
 
@@ -367,6 +367,26 @@ static void append_asks_when_stale(void **state)
 	finish(&t);
 }
 
+/* The position moves with what was written, and is shared by descriptors. */
+static void position_moves(void **state)
+{
+	struct t t = begin(.writeback = true, .size = 3);
+	char ab[] = "ab", cde[] = "cde";
+	struct iovec iov[] = {{ab, 2}, {cde, 3}};
+	struct pf_file *g;
+
+	ok(pf_dup(t.f, &g));
+	assert_int_equal(pf_writev(t.f, iov, 2), 5);
+	assert_int_equal(pf_write(g, "fg", 2), 2);
+	assert_int_equal(pf_lseek(t.f, 0, SEEK_CUR), 7);
+	assert_int_equal(pf_lseek(t.f, -2, SEEK_END), 5);
+	assert_int_equal(pf_write(t.f, "FG", 2), 2);
+	assert_came(&t, FUSE_WRITE, 0);
+	ok(pf_close(g));
+	wdata_assert(t.w, "abcdeFG", 7);
+	finish(&t);
+}
+
 /* ---- flags of a call and of an open */
 
 static ssize_t write2(struct t *t, off_t offset, int flags)
@@ -514,6 +534,7 @@ int main(int argc, char **argv)
 	    write_test(limits),
 	    write_test(append_at_the_local_end),
 	    write_test(append_asks_when_stale),
+	    write_test(position_moves),
 	    write_test(flags_of_one_call),
 	    write_test(nowait_does_not_wait),
 	    write_test(sync_flags_write_at_once),
