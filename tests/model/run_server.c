@@ -176,6 +176,7 @@ void do_nospace(struct run *r, const struct op *op, struct mhandle *h)
 		if (e != -ENOSPC && n != -ENOSPC)
 			run_fail(r, "no space to write back: pwrite gives %lld, fsync %d",
 				 (long long)n, e);
+		r->lost = true;
 		all_learn(r, m, h);
 	}
 	free(buf);
