@@ -39,9 +39,13 @@ static void barrier(struct run *r, const struct mfile *m)
 	retrieve(r, m, &byte, 1, 0);
 }
 
-/* Nobody has the file open for writing: then its size is the server's. */
+/* Nobody has the file open for writing: then its size is the server's. What is borrowed keeps an open
+ * file, too. */
 static void close_writers(struct run *r, struct mfile *m)
 {
+	for (int i = 0; i < BORROWS; i++)
+		if (r->borrows[i].m == m)
+			run_return(r, &r->borrows[i]);
 	for (int i = 0; i < HANDLES; i++)
 		if (r->handles[i].file && r->handles[i].m == m && can_write(&r->handles[i]))
 			run_close(r, &r->handles[i]);
