@@ -399,6 +399,25 @@ static void error_is_not_kept(void **state)
 	done(m, f);
 }
 
+/* The server's errno is never taken for something of our own. */
+static void any_error(void **state)
+{
+	static const int errors[] = {ENOMEM, EAGAIN, ENOBUFS, EINTR, ENOSYS, EBUSY, ENOSPC, EBADF};
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_calm(NULL, 2 * PAGE, &d, &f);
+	char buf[PAGE];
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		d->fail_errno = errors[i];
+		d->fail_at = 0;
+		assert_int_equal(pf_pread(f, buf, PAGE, 0), -errors[i]);
+		assert_reads(d, "0+4096");
+	}
+	reads_right(d, f, PAGE, 0);
+	done(m, f);
+}
+
 /* What came before the error is a count; the error comes with the next call. */
 static void error_after_some(void **state)
 {
@@ -458,8 +477,8 @@ static void error_for_one_of_two(void **state)
 	req = mock_data_take(d);
 	start_read(&b, f, 100, 50);
 	nap();
-	mock_answer_error(req, ENOMEM);
-	assert_int_equal(task_join(&a), -ENOMEM);
+	mock_answer_error(req, EIO);
+	assert_int_equal(task_join(&a), -EIO);
 	mock_data_wait_held(d, 1);
 	mock_data_release(d);
 	assert_int_equal(task_join(&b), 100);
@@ -656,6 +675,7 @@ int main(int argc, char **argv)
 	    timed(short_read_of_our_file),
 	    timed(read_too_much),
 	    timed(error_is_not_kept),
+	    timed(any_error),
 	    timed(error_after_some),
 	    timed(one_read_for_two),
 	    timed(error_for_one_of_two),

@@ -76,23 +76,36 @@ static void default_limit(void **state)
 	done(m, f);
 }
 
-/* What was used again stays when something large is read once. */
-static void used_again_stays(void **state)
+/* What was used again (not only at once, but while others came) stays when something large is read
+ * once. */
+static void stays_through_scan(uint64_t limit)
 {
+	uint64_t size = 4 * limit;
 	struct mock_data *d;
 	struct pf_file *f;
-	struct mock *m = open_limited(2 * MIB, 7 * MIB, &d, &f);
+	struct mock *m = open_limited(limit, size, &d, &f);
 
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
-	for (int i = 0; i < 8; i++)
+	for (uint64_t at = BLOCK; at < 2 * limit; at += BLOCK) {
 		walk(d, f, 0, BLOCK);
-	mock_data_reads(d);
-	walk(d, f, MIB, 7 * MIB);
+		walk(d, f, at, at + BLOCK);
+	}
+	walk(d, f, 2 * limit, size);
 	mock_data_reads(d);
 	walk(d, f, 0, BLOCK);
 	assert_reads(d, "");
-	stays_below(m, 2 * MIB);
+	stays_below(m, limit);
 	done(m, f);
+}
+
+static void used_again_stays(void **state)
+{
+	stays_through_scan(16 * MIB);
+}
+
+static void used_again_stays_small(void **state)
+{
+	stays_through_scan(2 * MIB);
 }
 
 /* The limit is for all files of a client. */
@@ -129,6 +142,21 @@ static void scattered(void **state)
 
 	for (uint64_t i = 0; i < 400; i++)
 		reads_right(d, f, 10, i * 163 % 400 * (100 * MIB) + 5);
+	stays_below(m, MIB);
+	done(m, f);
+}
+
+/* Blocks that began with a page each fill up one page at a time. */
+static void filled_up(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_limited(MIB, 4 * MIB, &d, &f);
+
+	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
+	for (int page = 0; page < 64; page++)
+		for (int block = 0; block < 16; block++)
+			reads_right(d, f, 10, block * (uint64_t)BLOCK + page * PAGE);
 	stays_below(m, MIB);
 	done(m, f);
 }
@@ -251,9 +279,11 @@ int main(int argc, char **argv)
 	    timed(least_limit),
 	    timed(default_limit),
 	    timed(used_again_stays),
+	    timed(used_again_stays_small),
 	    timed(several_files),
 	    timed(scattered),
 	    timed(nothing_to_evict),
+	    timed(filled_up),
 	    timed(forgotten_file),
 	    timed(dropped_is_given_back),
 	    timed(wild_readers),
