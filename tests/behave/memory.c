@@ -272,6 +272,78 @@ static void wild_readers(void **state)
 	done(m, f);
 }
 
+/* ---- many files of one page each */
+
+#define FILES 600
+
+static void answer_small_lookup(struct mock_req *req, void *ctx)
+{
+	struct fuse_entry_out e =
+	    mock_entry(100 + atoi(req->name), REG, 100, MOCK_FOREVER, MOCK_FOREVER);
+
+	mock_answer(req, &e, sizeof(e));
+}
+
+static void answer_small_read(struct mock_req *req, void *ctx)
+{
+	char data[100];
+
+	memset(data, req->h.nodeid % 100, sizeof(data));
+	mock_answer(req, data, sizeof(data));
+}
+
+static struct mock *serve_small_files(uint64_t limit)
+{
+	struct mock_options o = {.pf_set = true, .pf = PF_OPTIONS_INIT};
+	struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE};
+	struct mock *m;
+
+	o.pf.cache_bytes = limit;
+	m = mock_start(&o);
+	mock_fn_set(mock_any_times(mock_expect(m, FUSE_LOOKUP, 1, NULL)), answer_small_lookup,
+		    NULL);
+	mock_fn_set(mock_any_times(mock_expect(m, FUSE_READ, MOCK_ANY, NULL)), answer_small_read,
+		    NULL);
+	mock_any_times(mock_body(mock_expect(m, FUSE_OPEN, MOCK_ANY, NULL), &out, sizeof(out)));
+	mock_any_times(mock_flush(m, MOCK_ANY));
+	mock_any_times(mock_release(m, MOCK_ANY));
+	return m;
+}
+
+static void read_small_files(struct mock *m)
+{
+	for (int i = 0; i < FILES; i++) {
+		char name[8], buf[200];
+		struct pf_file *f;
+
+		snprintf(name, sizeof(name), "%d", i);
+		ok(pf_open(m->fs, name, O_RDONLY, 0, &f));
+		assert_int_equal(pf_pread(f, buf, sizeof(buf), 0), 100);
+		assert_int_equal(buf[0], (100 + i) % 100);
+		assert_int_equal(buf[99], (100 + i) % 100);
+		ok(pf_close(f));
+	}
+}
+
+static void small_files(void **state)
+{
+	struct mock *m = serve_small_files(MIB);
+
+	read_small_files(m);
+	read_small_files(m);
+	stays_below(m, MIB);
+	mock_end(m);
+	/* With room for all a page each is enough. */
+	m = serve_small_files(8 * MIB);
+	read_small_files(m);
+	assert_int_equal(mock_count(m, FUSE_READ), FILES);
+	read_small_files(m);
+	assert_int_equal(mock_count(m, FUSE_READ), FILES);
+	assert_int_equal(stats_of(m).pages, FILES);
+	stays_below(m, 8 * MIB);
+	mock_end(m);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +359,7 @@ int main(int argc, char **argv)
 	    timed(forgotten_file),
 	    timed(dropped_is_given_back),
 	    timed(wild_readers),
+	    timed(small_files),
 	};
 
 	return run_cached_tests(argc, argv, tests);
