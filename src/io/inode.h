@@ -37,6 +37,8 @@ struct pf__io_inode {
 	_Atomic uint32_t soft; /* counts errors that leave data dirty */
 	_Atomic int soft_error;
 	_Atomic uint32_t inflight; /* WRITEs */
+	_Atomic uint64_t goal;     /* dirty data below it goes in the background */
+	_Atomic bool pumping;      /* a thread sends it */
 	/* The writers' gate: what was written in sequence. */
 	uint64_t run_start, run_end;
 };
@@ -61,7 +63,7 @@ unsigned pf__io_stripe(void); /* of this thread, in stats.often */
 struct pf__direct {
 	struct pf__io_file *f;
 	const struct pf__io_call *c;
-	struct pf__slice slice;
+	struct pf__slice slice, whole; /* whole: as it was, for who goes on */
 	uint64_t offset;
 	size_t left;
 	size_t piece_max; /* bytes of one request */
@@ -74,7 +76,7 @@ ssize_t pf__direct_run(struct pf__direct *d);
 /* ---- fetch.c: READs into pages */
 /* Read missing pages of first..end (n > 0), of a file that ends at eof; the first one is waited
  * for. *eof_seen is lowered to the end of the file when an answer shows one. 0, negative errno;
- * -ENOMEM also when the cache has no room. */
+ * -ENOBUFS also when the cache has no room. */
 int pf__fetch_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first, uint64_t end,
 		   uint64_t eof, uint64_t *eof_seen);
 /* The same by one request and without readahead: for who failed before, and wants to know why. */
@@ -96,7 +98,10 @@ void pf__io_maybe_clean(struct pf__io_inode *ii);
 /* Room for more dirty data: waits above the limit, begins to write above half of it. 0, -EINTR. */
 int pf__io_balance(struct pf__io_inode *ii);
 /* Send what is dirty in the range, in the background. Does not wait. */
-void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to, bool force);
+void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to);
+/* The same up to an offset, and no more at once than the congestion threshold allows: the rest
+ * follows by itself. */
+void pf__io_write_behind(struct pf__io_inode *ii, uint64_t to);
 int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to);
 void pf__io_record_error(struct pf__io_inode *ii, int error);
 
