@@ -56,7 +56,6 @@ struct client {
 	int (*stat)(struct fs *fs, const char *path, struct stat *st);
 	int (*unlink)(struct fs *fs, const char *path);
 	long (*list)(struct fs *fs, const char *path); /* readdir, stat of each name; the count */
-	ssize_t (*getxattr)(struct fs *fs, const char *name, void *buf, size_t size); /* root's */
 };
 
 extern const struct client client_kernel, client_portfire, client_inproc, client_floor;

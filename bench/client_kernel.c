@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #define START_MS 10000
@@ -208,13 +207,6 @@ static long kernel_list(struct fs *fs, const char *path)
 	return count;
 }
 
-static ssize_t kernel_getxattr(struct fs *fs, const char *name, void *buf, size_t size)
-{
-	ssize_t n = fgetxattr(fs->fd, name, buf, size);
-
-	return n < 0 ? -errno : n;
-}
-
 const struct client client_kernel = {
     .name = "kernel",
     .start = kernel_start,
@@ -227,5 +219,4 @@ const struct client client_kernel = {
     .stat = kernel_stat,
     .unlink = kernel_unlink,
     .list = kernel_list,
-    .getxattr = kernel_getxattr,
 };

@@ -80,11 +80,6 @@ static long portfire_list(struct fs *fs, const char *path)
 	return ret < 0 ? ret : count;
 }
 
-static ssize_t portfire_getxattr(struct fs *fs, const char *name, void *buf, size_t size)
-{
-	return pf_getxattr(fs->pf, "/", name, buf, size);
-}
-
 #define CALLS                                                                                      \
 	.open = portfire_open, .close = portfire_close, .fstat = portfire_fstat,                   \
 	.pread = portfire_pread, .pwrite = portfire_pwrite, .stat = portfire_stat,                 \
@@ -94,7 +89,6 @@ const struct client client_portfire = {
     .name = "portfire",
     .start = portfire_start,
     .stop = portfire_stop,
-    .getxattr = portfire_getxattr,
     CALLS,
 };
 
