@@ -9,13 +9,12 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "stats.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-
-#define MAX_SAMPLES 1024
 
 struct pf_fs;
 struct pf_file;
@@ -139,12 +138,7 @@ extern const struct row rows[];
 
 int memory_main(unsigned names); /* prints bytes a name; an exit status */
 
-/* ---- statistics and output ---------------------------------------------------------------- */
-
-struct summary {
-	unsigned n; /* 0: nothing measured */
-	double median, low, high, min, max;
-};
+/* ---- results and output --------------------------------------------------------------------- */
 
 struct result {
 	const struct row *row;
@@ -154,7 +148,6 @@ struct result {
 	char failure[256]; /* "": none */
 };
 
-struct summary summarize(const double *values, unsigned n);
 bool row_run(const struct row *row, const struct options *options, struct result *result);
 void output_begin(const struct options *options);
 void output_row(const struct options *options, const struct result *result);

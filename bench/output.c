@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The table, and the same as JSON. */
 #include "bench.h"
+#include "json.h"
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -21,12 +22,6 @@ static double load_average(void)
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
-static const char *number(double value, char text[16])
-{
-	snprintf(text, 16, "%.*f", value < 10 ? 2 : value < 100 ? 1 : 0, value);
-	return text;
-}
-
 static void print_side(const struct summary *s, const char *unit)
 {
 	char median[16], low[16], high[16], all[64];
@@ -34,10 +29,10 @@ static void print_side(const struct summary *s, const char *unit)
 	if (!s->n)
 		snprintf(all, sizeof(all), "-");
 	else if (s->n == 1)
-		snprintf(all, sizeof(all), "%s %s", number(s->median, median), unit);
+		snprintf(all, sizeof(all), "%s %s", stats_number(s->median, median), unit);
 	else
-		snprintf(all, sizeof(all), "%s %s (%s..%s)", number(s->median, median), unit,
-			 number(s->low, low), number(s->high, high));
+		snprintf(all, sizeof(all), "%s %s (%s..%s)", stats_number(s->median, median), unit,
+			 stats_number(s->low, low), stats_number(s->high, high));
 	printf(" %-23s", all);
 }
 
@@ -101,32 +96,6 @@ static void text_row(const struct result *r)
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
-
-static void json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			printf("\\u%04x", *s);
-		else
-			putchar(*s);
-	}
-	putchar('"');
-}
-
-static void json_summary(const char *name, const struct summary *s)
-{
-	printf(", \"%s\": ", name);
-	if (!s->n) {
-		printf("null");
-		return;
-	}
-	printf("{\"median\": %.6g, \"q1\": %.6g, \"q3\": %.6g, \"min\": %.6g, \"max\": %.6g, "
-	       "\"samples\": %u}",
-	       s->median, s->low, s->high, s->min, s->max, s->n);
-}
 
 static void json_begin(const struct options *options)
 {
