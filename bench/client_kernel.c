@@ -176,6 +176,11 @@ static ssize_t kernel_pwrite(struct handle *h, const void *buf, size_t size, off
 	return n < 0 ? -errno : n;
 }
 
+static int kernel_fsync(struct handle *h)
+{
+	return fsync(h->fd) ? -errno : 0;
+}
+
 static int kernel_stat(struct fs *fs, const char *path, struct stat *st)
 {
 	return fstatat(fs->fd, path, st, 0) ? -errno : 0;
@@ -216,6 +221,7 @@ const struct client client_kernel = {
     .fstat = kernel_fstat,
     .pread = kernel_pread,
     .pwrite = kernel_pwrite,
+    .fsync = kernel_fsync,
     .stat = kernel_stat,
     .unlink = kernel_unlink,
     .list = kernel_list,

@@ -4,11 +4,11 @@
  * little as a server can, so that what is measured is the way to it and back. It is the same
  * program for every client; nothing in it knows who asks.
  *
- * The tree: /data, a file that reads as zeros and takes writes; /a/b/c/d, a file four deep; /many,
- * a directory of N files f000000 .... Files are opened FOPEN_DIRECT_IO unless -o cached or -o keep
- * (with FOPEN_KEEP_CACHE) say otherwise. -o writeback asks for WRITEBACK_CACHE. Other options: -o
- * size=BYTES,files=N,attr_timeout=SECONDS,entry_timeout=SECONDS,readahead=BYTES and those of
- * libfuse.
+ * The tree: /data and /few, files that read as zeros and take writes; /a/b/c/d, a file four deep;
+ * /many, a directory of N files f000000 .... Files are opened FOPEN_DIRECT_IO unless -o cached or
+ * -o keep (with FOPEN_KEEP_CACHE) say otherwise. -o writeback asks for WRITEBACK_CACHE. Other
+ * options: -o size=BYTES,files=N,attr_timeout=SECONDS,entry_timeout=SECONDS,readahead=BYTES and
+ * those of libfuse.
  *
  * The file /counters tells how often each operation was called and how many bytes were read and
  * written; what is done to it is not counted. A file and not an xattr: a server that answers
@@ -32,6 +32,7 @@ enum {
 	INO_D,
 	INO_MANY,
 	INO_COUNTERS,
+	INO_FEW,
 	INO_FIRST
 };
 
@@ -98,6 +99,7 @@ static const struct node nodes[] = {
     {INO_C, "d", INO_D},
     {INO_ROOT, "many", INO_MANY},
     {INO_ROOT, "counters", INO_COUNTERS},
+    {INO_ROOT, "few", INO_FEW},
 };
 #define NODES (sizeof(nodes) / sizeof(nodes[0]))
 
@@ -114,7 +116,7 @@ static void fill_attr(fuse_ino_t ino, struct stat *st)
 	if (is_dir(ino)) {
 		st->st_mode = S_IFDIR | 0777;
 		st->st_nlink = 2;
-	} else if (ino == INO_DATA) {
+	} else if (ino == INO_DATA || ino == INO_FEW) {
 		st->st_size = config.size;
 		st->st_blocks = config.size / 512;
 	}
