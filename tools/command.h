@@ -23,6 +23,7 @@ struct command {
 	const char *short_options;         /* as getopt(3); "" for none */
 	const struct option *long_options; /* ends with a zero entry; NULL: none */
 	size_t min_servers;                /* fewer is a usage error */
+	size_t max_servers;                /* more is one; 0: there may be any number */
 	size_t min_words, max_words;       /* words beside options and servers */
 
 	/* One of its options. 0, or STATUS_USAGE after it has said why. NULL when it has none. */

@@ -188,6 +188,9 @@ static int check_words(const struct command *command, const struct session *sess
 {
 	if (session->n_servers < command->min_servers)
 		return complain_usage("which server? Put its command line between '[' and ']'");
+	if (command->max_servers && session->n_servers > command->max_servers)
+		return complain_usage("'[ %s' is one server too many",
+				      session->servers[command->max_servers].argv[0]);
 	if (n < command->min_words)
 		return complain_usage("%s", n ? "a path is missing" : "which path?");
 	if (n > command->max_words)
