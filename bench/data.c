@@ -5,6 +5,7 @@
  * makes both clients drop what they had. Both is checked by what the server was asked for.
  */
 #include "bench.h"
+#include "scatter.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -19,25 +20,6 @@
 #define SLICE (4000ull * PAGE)
 
 /* ---- offsets --------------------------------------------------------------------------------- */
-
-/*
- * The i-th page in an order without order that comes to every page once before it comes to one
- * again: a bijection on the next power of two, applied again while it leads outside.
- */
-static uint64_t scattered(uint64_t i, uint64_t pages)
-{
-	unsigned bits = 64 - __builtin_clzll(pages - 1), half = bits / 2;
-	uint64_t mask = (1ull << bits) - 1;
-
-	i %= pages;
-	do {
-		i = (i * 0x9e3779b97f4a7c15ull + 0x5851f42d4c957f2dull) & mask;
-		i ^= i >> half;
-		i = i * 0xd1342543de82ef95ull & mask;
-		i ^= i >> half;
-	} while (i >= pages);
-	return i;
-}
 
 static uint64_t in_turn(uint64_t i, uint64_t pages)
 {

@@ -36,5 +36,6 @@ extern const struct command command_ls;
 extern const struct command command_cat;
 extern const struct command command_cp;
 extern const struct command command_info;
+extern const struct command command_bench;
 
 #endif

@@ -13,10 +13,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_ls,
-    &command_cat,
-    &command_cp,
-    &command_info,
+    &command_ls, &command_cat, &command_cp, &command_info, &command_bench,
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
