@@ -18,9 +18,10 @@
 
 enum { STEP_MS = 20, STOP_MS = 10000, NOT_EXECUTABLE = 127 };
 
-/* For kernel_mount_abort(). */
-static atomic_int serving;     /* the server's process, 0: none or a daemon */
-static atomic_uint connection; /* its number below /sys/fs/fuse/connections, 0: none */
+/* For kernel_mount_abort(): what is mounted. Written before mounted_minor says that it is there. */
+static atomic_uint mounted_minor; /* of its device, 0: nothing is mounted */
+static char mounted_at[PATH_MAX];
+static atomic_int guard_process;
 
 const char *kernel_mount_missing(void)
 {
@@ -281,8 +282,9 @@ static int wait_mounted(struct kernel_mount *m, unsigned timeout_ms, char *why, 
 
 		if (find_mount(m->dir, &minor, &is_fuse) && is_fuse) {
 			m->mounted = true;
-			atomic_store(&connection, minor);
-			atomic_store(&serving, m->server);
+			memcpy(mounted_at, m->dir, sizeof(mounted_at));
+			atomic_store(&guard_process, m->guard);
+			atomic_store(&mounted_minor, minor);
 			return 0;
 		}
 		if (ended && status) {
@@ -303,6 +305,17 @@ static int wait_mounted(struct kernel_mount *m, unsigned timeout_ms, char *why, 
 	return -1;
 }
 
+static void leave_signals(struct kernel_mount *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	m->masked = !pthread_sigmask(SIG_BLOCK, &set, &m->mask);
+}
+
 int kernel_mount_start(struct kernel_mount *m, char *const argv[], const char *mountpoint,
 		       unsigned timeout_ms, char *why, size_t why_size)
 {
@@ -321,6 +334,7 @@ int kernel_mount_start(struct kernel_mount *m, char *const argv[], const char *m
 		kernel_mount_stop(m);
 		return -1;
 	}
+	leave_signals(m);
 	m->root = open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root < 0) {
 		snprintf(why, why_size, "its root cannot be opened: %s", strerror(errno));
@@ -365,31 +379,48 @@ int kernel_mount_stop(struct kernel_mount *m)
 	}
 	if (m->server > 0)
 		waitpid(m->server, NULL, 0);
-	atomic_store(&serving, 0);
-	atomic_store(&connection, 0);
+	atomic_store(&mounted_minor, 0);
 	if (m->private_dir)
 		rmdir(m->dir);
 	stop_guard(m);
 	if (m->lifeline >= 0)
 		close(m->lifeline);
+	if (m->masked)
+		pthread_sigmask(SIG_SETMASK, &m->mask, NULL);
 	*m = (struct kernel_mount){.root = -1, .guard_pipe = -1, .lifeline = -1};
 	return ended ? 0 : -1;
 }
 
+/* The server, a daemon too: what loses its parents becomes ours (orphans.h). */
+static void kill_children(void)
+{
+	char name[64];
+	FILE *list;
+	int pid;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/children", (int)getpid());
+	list = fopen(name, "re");
+	while (list && fscanf(list, "%d", &pid) == 1)
+		if (pid != atomic_load(&guard_process))
+			kill(pid, SIGKILL);
+	if (list)
+		fclose(list);
+}
+
 void kernel_mount_abort(void)
 {
-	unsigned number = atomic_load(&connection);
-	int pid = atomic_load(&serving), fd;
+	unsigned number = atomic_load(&mounted_minor);
 	char path[64];
+	int fd;
 
-	if (number) {
-		snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", number);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd >= 0) {
-			(void)!write(fd, "1", 1);
-			close(fd);
-		}
+	if (!number)
+		return;
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", number);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, "1", 1);
+		close(fd);
 	}
-	if (pid > 0)
-		kill(pid, SIGKILL);
+	umount2(mounted_at, MNT_FORCE | MNT_DETACH); /* ends what waits, where we may */
+	kill_children();
 }

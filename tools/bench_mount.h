@@ -7,6 +7,7 @@
 #define TOOLS_BENCH_MOUNT_H
 
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -19,7 +20,9 @@ struct kernel_mount {
 	pid_t server; /* 0: it is a daemon, or gone */
 	pid_t guard;
 	int guard_pipe;
-	int lifeline; /* readable at its end when the last process of the server has ended */
+	bool masked;
+	sigset_t mask; /* of the thread before */
+	int lifeline;  /* readable at its end when the last process of the server has ended */
 };
 
 /* Why the kernel cannot mount anything here, NULL: nothing speaks against trying. */
@@ -28,7 +31,9 @@ const char *kernel_mount_missing(void);
 /*
  * Start argv and wait until it has mounted: at mountpoint, or at a private directory that each "{}"
  * in its words is replaced by, where mountpoint is NULL. 0, or -1 and a sentence in why. Nothing
- * is left after a failure.
+ * is left after a failure. While it is mounted the calling thread leaves signals to others: a
+ * thread that waits in the kernel for a server that hangs would take them and never come to handle
+ * them.
  */
 int kernel_mount_start(struct kernel_mount *m, char *const argv[], const char *mountpoint,
 		       unsigned timeout_ms, char *why, size_t why_size);

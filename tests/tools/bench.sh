@@ -140,6 +140,23 @@ ended() {
 }
 turns=portfire-......$
 [ "$(id -u)" = 0 ] && [ -w /dev/fuse ] && turns="$turns portfire-bench-"
+# The server does not answer any more while the command waits for it inside the kernel.
+stuck() {
+	local pid got hung
+	env --default-signal=INT "$portfire" bench "${s[@]}" --row getattr --seconds 30 >out 2>err &
+	pid=$!
+	until hung=$(pgrep -f "^$server src $work/private/portfire-bench-"); do sleep 0.05; done
+	sleep 0.5
+	kill -STOP $hung
+	sleep 0.2
+	kill -INT $pid
+	wait $pid && got=0 || got=$?
+	[ $got = 130 ] && [ ! -s err ] || { echo "status $got"; cat err; return 1; }
+}
+if [[ $turns == *bench* ]]; then
+	check "SIGINT while the kernel waits for a server that hangs" stuck
+	check "nothing is left" tidy
+fi
 for turn in $turns; do
 	for sig in INT TERM; do
 		check "SIG$sig while there is $turn" ended $sig $((128 + $(kill -l $sig))) "$turn"
