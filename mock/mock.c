@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 5
+#define PATIENCE_S 30
 
 static void *serve(void *arg)
 {

@@ -297,7 +297,11 @@ ssize_t pf_pwritev2(struct pf_file *file, const struct iovec *iov, int iovcnt, o
  * The same without waiting: done(ctx, result) is called exactly once, from another thread or, when
  * nothing has to be waited for, before the call returns. The buffer must live until then. The
  * result is that of the call without aio. 0, or a negative errno: then done is not called. A file
- * may be closed while calls on it are under way. Not available with no_service_thread: EOPNOTSUPP.
+ * may be closed while calls on it are under way: RELEASE follows the last. They are not ordered
+ * among themselves; fsync is for what was complete before. done may make any call but pf_stop()
+ * (EDEADLK), which lets those under way end; further ones are refused then (ENOTCONN). When no
+ * thread can be made, done is called before the call returns, however long that takes. Not
+ * available with no_service_thread: EOPNOTSUPP.
  */
 typedef void (*pf_aio_fn)(void *ctx, ssize_t result);
 int pf_aio_read(struct pf_file *file, void *buf, size_t count, off_t offset, pf_aio_fn done,
@@ -385,7 +389,7 @@ struct pf_dirent {
 	uint64_t ino;
 	uint64_t off;           /* cookie: pf_seekdir() to it continues after this entry */
 	unsigned char type;     /* DT_* */
-	unsigned char has_stat; /* st is filled from READDIRPLUS, without a further request */
+	unsigned char has_stat; /* st is filled: from READDIRPLUS, or from what is cached */
 	uint16_t namelen;
 	const char *name; /* NUL-terminated; valid until the next call on this file */
 	struct stat st;

@@ -55,6 +55,13 @@ static void note_unlock(const struct pf__mutex *m)
 		held[i] = held[i + 1];
 }
 
+static void note_trylock(const struct pf__mutex *m)
+{
+	if (pf__locks_held == MAX_HELD)
+		die("too many locks", "trylock", m->rank);
+	held[pf__locks_held++] = m;
+}
+
 void pf__mutex_lock(struct pf__mutex *m)
 {
 	note_lock(m);
@@ -83,3 +90,15 @@ void pf__assert_held(const struct pf__mutex *m)
 	die("not held", "assert", m->rank);
 }
 #endif
+
+bool pf__mutex_trylock(struct pf__mutex *m)
+{
+	if (pthread_mutex_trylock(&m->m))
+		return false;
+#ifdef PF_DEBUG
+	note_trylock(m);
+#else
+	pf__locks_held++;
+#endif
+	return true;
+}

@@ -130,3 +130,8 @@ void pf__rcu_barrier(void)
 	while (chained);
 	pthread_mutex_unlock(&running);
 }
+
+void pf__rcu_synchronize(void)
+{
+	wait_for_readers();
+}

@@ -49,6 +49,8 @@ void pf__rcu_defer(struct pf__rcu_head *head, void (*fn)(struct pf__rcu_head *))
 /* Wait until all that was deferred before, and what those calls deferred in turn, has been called.
  * Not in a read section, not under a lock, not from such a call. */
 void pf__rcu_barrier(void);
+/* Wait for the readers that run now, no more. Not in a read section, not under a lock. */
+void pf__rcu_synchronize(void);
 /* Make the calls if the batch is full, and if that may be done here. For base/lock.h. */
 void pf__rcu_flush(void);
 

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* What a client that caches writes is the authority for. */
+#define OURS (PF_ATTR_SIZE | PF_ATTR_MTIME | PF_ATTR_CTIME)
+
 _Static_assert(sizeof(struct pf__attr) == PF_ATTR_WORDS * 8, "attributes fill their words");
 
 /* All loads acquire, all stores release: their order, which the count relies on, needs no fence. */
@@ -62,7 +65,14 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 		    struct pf__attr *out)
 {
 	load(inode, out);
-	return !need || (out->valid_until >= now && !(out->invalid & need));
+	if (!need)
+		return true;
+	if (__builtin_expect(pf__inode_flags(inode) & PF_INODE_OWNED, 0)) {
+		need &= ~OURS;
+		if (!need)
+			return true;
+	}
+	return out->valid_until >= now && !(out->invalid & need);
 }
 
 /* The word of attr that holds a field, the field taken out of it. */
@@ -98,13 +108,46 @@ void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fu
 	store(inode, &a); /* nobody else knows the inode yet */
 }
 
+static bool same_mtime(const struct fuse_attr *a, const struct fuse_attr *b)
+{
+	return a->mtime == b->mtime && a->mtimensec == b->mtimensec;
+}
+
+/* What is ours and not in changed stays as it is. */
+static void keep_ours(struct fuse_attr *a, const struct fuse_attr *old, uint32_t changed)
+{
+	if (!(changed & PF_ATTR_SIZE))
+		a->size = old->size;
+	if (!(changed & PF_ATTR_MTIME)) {
+		a->mtime = old->mtime;
+		a->mtimensec = old->mtimensec;
+	}
+	if (!(changed & PF_ATTR_CTIME)) {
+		a->ctime = old->ctime;
+		a->ctimensec = old->ctimensec;
+	}
+}
+
+/* Cached data may have been overtaken: whoever has it is told. */
+static void tell_data(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *old,
+		      const struct fuse_attr *new)
+{
+	struct pf__ext *ext = pf__rcu_load(inode->ext);
+
+	if (ext && pf__rcu_load(ext->io) && c->config.ops->data_changed &&
+	    (old->size != new->size || !same_mtime(old, new)))
+		c->config.ops->data_changed(c->config.ctx, inode, old->size, new->size,
+					    !same_mtime(old, new));
+}
+
 /* force: values count though a newer change stands against them, but are not to be trusted long. */
 static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
-		     uint64_t valid_until, const struct pf__sample *sample, bool force)
+		     uint64_t valid_until, const struct pf__sample *sample, bool force,
+		     uint32_t changed)
 {
 	struct pf__mutex *m = pf__inode_stripe(c, inode);
-	struct pf__attr a = {.attr = *attr};
-	bool newer;
+	struct pf__attr a = {.attr = *attr}, old;
+	bool newer, taken = false, owned;
 
 	if ((attr->mode & S_IFMT) != pf__inode_type(inode)) {
 		pf__inode_mark_bad(c, inode);
@@ -112,12 +155,20 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 	}
 	pf__mutex_lock(m);
 	newer = sample && sample->attr_version && version(inode) > sample->attr_version;
+	owned = pf__inode_flags(inode) & PF_INODE_OWNED;
 	if (force || (!newer && !(pf__inode_flags(inode) & PF_INODE_SIZE_MASK))) {
+		load(inode, &old);
+		if (owned)
+			keep_ours(&a.attr, &old.attr, changed);
 		a.valid_until = newer ? 0 : valid_until;
 		a.version = pf__next_version(c);
 		store(inode, &a);
+		taken = true;
 	}
 	pf__mutex_unlock(m);
+	/* What we asked for ourselves is no news. */
+	if (taken && !owned && !(changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
+		tell_data(c, inode, &old.attr, &a.attr);
 	return 0;
 }
 
@@ -125,14 +176,92 @@ int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode,
 		       const struct fuse_attr *attr, uint64_t valid_until,
 		       const struct pf__sample *sample)
 {
-	return take_attr(cache, inode, attr, valid_until, sample, false);
+	return take_attr(cache, inode, attr, valid_until, sample, false, 0);
 }
 
 int pf__inode_set_attr_changed(struct pf__cache *cache, struct pf__inode *inode,
 			       const struct fuse_attr *attr, uint64_t valid_until,
-			       const struct pf__sample *sample)
+			       const struct pf__sample *sample, uint32_t fields)
 {
-	return take_attr(cache, inode, attr, valid_until, sample, true);
+	return take_attr(cache, inode, attr, valid_until, sample, true, fields);
+}
+
+/* ---- what is ours */
+
+void pf__inode_set_owned(struct pf__cache *cache, struct pf__inode *inode, bool owned)
+{
+	if (owned) {
+		__atomic_fetch_or(&inode->flags, PF_INODE_OWNED, __ATOMIC_ACQ_REL);
+		return;
+	}
+	/* From now on the server's word counts again: it is asked. */
+	pf__inode_invalidate(cache, inode, OURS | PF_ATTR_BLOCKS);
+	__atomic_fetch_and(&inode->flags, ~PF_INODE_OWNED, __ATOMIC_ACQ_REL);
+}
+
+bool pf__inode_owned(const struct pf__inode *inode)
+{
+	return pf__inode_flags(inode) & PF_INODE_OWNED;
+}
+
+static void set_times(struct fuse_attr *a, const struct timespec *now, bool mtime)
+{
+	a->ctime = (uint64_t)now->tv_sec;
+	a->ctimensec = (uint32_t)now->tv_nsec;
+	if (mtime) {
+		a->mtime = a->ctime;
+		a->mtimensec = a->ctimensec;
+	}
+}
+
+void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   const struct timespec *now)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	a.version = pf__next_version(cache);
+	a.attr.size = pf__max_u64(a.attr.size, end);
+	set_times(&a.attr, now, true);
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
+			   const struct timespec *now, bool mtime)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	set_times(&a.attr, now, mtime);
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			  const struct pf__sample *sample)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	bool lowered = false;
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	if (version(inode) <= sample->attr_version &&
+	    !(pf__inode_flags(inode) & (PF_INODE_SIZE_MASK | PF_INODE_OWNED))) {
+		a.version = pf__next_version(cache);
+		a.attr.size = end;
+		/* It may well have grown again since. */
+		a.invalid |= PF_ATTR_MODIFIED | PF_ATTR_NLINK;
+		store(inode, &a);
+		lowered = true;
+	}
+	pf__mutex_unlock(m);
+	return lowered;
 }
 
 void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields)

@@ -2,6 +2,7 @@
 /* The cache as a whole: made, measured, checked, freed. */
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "cache/dircache.h"
 #include "cache/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -32,6 +33,8 @@ static int init_locks(struct pf__cache *c)
 {
 	int err = pf__mutex_init(&c->lock, PF_RANK_NAMES);
 
+	if (!err)
+		err = pf__mutex_init(&c->dirs.lock, PF_RANK_DIRS);
 	for (unsigned i = 0; !err && i < PF_CACHE_STRIPES; i++)
 		err = pf__mutex_init(&c->stripes[i], PF_RANK_INODE);
 	return err;
@@ -42,6 +45,7 @@ static void free_cache(struct pf__cache *c)
 	pf__table_destroy(&c->names);
 	pf__table_destroy(&c->inodes);
 	pf__mutex_destroy(&c->lock);
+	pf__mutex_destroy(&c->dirs.lock);
 	for (unsigned i = 0; i < PF_CACHE_STRIPES; i++)
 		pf__mutex_destroy(&c->stripes[i]);
 	pf__free(c);
@@ -56,6 +60,7 @@ int pf__cache_open(struct pf__cache **cache, const struct pf__cache_config *conf
 	if (!c)
 		return -ENOMEM;
 	c->config = *config;
+	pf__list_init(&c->dirs.used);
 	c->seed = pf__hash_seed();
 	c->attr_version = c->evict_version = c->epoch = 1; /* 0 in a sample: no version */
 	err = init_locks(c);
@@ -96,6 +101,7 @@ void pf__cache_close(struct pf__cache *cache)
 	while ((l = any(&cache->names, &i)))
 		pf__name_remove(cache, pf__container_of(l, struct pf__name, link));
 	pf__mutex_unlock(&cache->lock);
+	pf__dircache_drop_all(cache);
 	/* The root, and what somebody forgot to put: he must not touch it any more. */
 	for (i = 0; (l = any(&cache->inodes, &i));) {
 		pf__table_remove(&cache->inodes, l);
@@ -139,6 +145,10 @@ void pf__cache_stats(struct pf__cache *cache, struct pf__cache_stats *out)
 	out->expired = cache->expired;
 	out->evicted = cache->evicted;
 	out->bytes = cache->bytes + table_bytes(&cache->names) + table_bytes(&cache->inodes);
+	pf__mutex_lock(&cache->dirs.lock);
+	out->listings = cache->dirs.count;
+	out->listing_bytes = cache->dirs.bytes;
+	pf__mutex_unlock(&cache->dirs.lock);
 	pf__mutex_unlock(&cache->lock);
 	for (unsigned i = 0; i < PF_CACHE_COUNTERS; i++) {
 		out->hits += __atomic_load_n(&cache->counters[i].hits, __ATOMIC_RELAXED);

@@ -28,6 +28,10 @@ struct pf__inode; /* cache/inode.h */
 
 struct pf__cache_ops {
 	void (*forget)(void *ctx, uint64_t nodeid, uint64_t nlookup); /* any lock may be held */
+	/* Attributes that the server gave changed the size or the mtime of an inode that has an io
+	 * state. Locks of the cache may be held: must not wait, nor call back. May be NULL. */
+	void (*data_changed)(void *ctx, struct pf__inode *inode, uint64_t old_size,
+			     uint64_t new_size, bool new_mtime);
 };
 
 struct pf__cache_config {
@@ -45,6 +49,9 @@ void pf__cache_close(struct pf__cache *cache);
 void pf__cache_shrink(struct pf__cache *cache);
 /* From the connection's tick: let expired unused names and what is over the limit go. */
 void pf__cache_tick(struct pf__cache *cache, uint64_t now);
+
+/* Call fn for the io state of every inode that has one, under the cache's lock. */
+void pf__cache_each_io(struct pf__cache *cache, void (*fn)(void *io));
 
 struct pf__inode *pf__cache_root(
     struct pf__cache *cache); /* no reference taken; lives with cache */
@@ -140,6 +147,7 @@ void pf__inode_from_readdirplus(struct pf__inode *inode);
 
 struct pf__cache_stats {
 	uint64_t names, negative_names, inodes, hits, misses, expired, evicted, bytes;
+	uint64_t listings, listing_bytes; /* of directories; not in bytes */
 };
 void pf__cache_stats(struct pf__cache *cache, struct pf__cache_stats *out);
 /* For tests: NULL, or what is wrong with the invariants. Walks over everything. */

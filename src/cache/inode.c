@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "cache/dircache.h"
 #include "cache/internal.h"
 #include <assert.h>
 #include <errno.h>
@@ -148,6 +149,7 @@ static struct pf__inode *kill(struct pf__cache *c, struct pf__inode *inode)
 #endif
 	__atomic_add_fetch(&c->evict_version, 1, __ATOMIC_ACQ_REL);
 	unhash(c, inode);
+	pf__dircache_drop(c, inode);
 	if (!c->closing && inode->nodeid != FUSE_ROOT_ID && inode->nlookup)
 		c->config.ops->forget(c->config.ctx, inode->nodeid, inode->nlookup);
 	pf__rcu_defer(&inode->rcu, free_inode);
@@ -298,6 +300,24 @@ void *pf__inode_set_io(struct pf__inode *inode, void *io, void (*io_free)(void *
 		return io;
 	io_free(io);
 	return other;
+}
+
+void pf__cache_each_io(struct pf__cache *cache, void (*fn)(void *io))
+{
+	const struct pf__table *t = &cache->inodes;
+
+	pf__mutex_lock(&cache->lock);
+	for (uint32_t i = 0; i < t->nbuckets; i++) {
+		struct pf__table_link *l = *pf__table_bucket(t, i);
+
+		for (; l; l = l->next) {
+			void *io = pf__inode_io(pf__container_of(l, struct pf__inode, link));
+
+			if (io)
+				fn(io);
+		}
+	}
+	pf__mutex_unlock(&cache->lock);
 }
 
 _Atomic uint32_t *pf__inode_gate(struct pf__inode *inode)

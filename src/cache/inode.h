@@ -7,6 +7,7 @@
 #define PF_CACHE_INODE_H
 
 #include "cache/cache.h"
+#include <time.h>
 
 /* Which attributes are not to be trusted (struct pf__attr.invalid). */
 #define PF_ATTR_MODE   (1u << 0)
@@ -25,6 +26,7 @@
 #define PF_INODE_BAD         (1u << 0) /* every operation fails with EIO */
 #define PF_INODE_ADVISE_PLUS (1u << 2)
 #define PF_INODE_PLUS_ENTRY  (1u << 3) /* made by READDIRPLUS, name not yet used */
+#define PF_INODE_OWNED       (1u << 4) /* size, mtime and ctime are ours (write-back) */
 
 /* The identity is constant and may be read by whoever holds a reference or is in an RCU section. */
 uint64_t pf__inode_nodeid(const struct pf__inode *inode);
@@ -56,11 +58,29 @@ bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
 int pf__inode_set_attr(struct pf__cache *cache, struct pf__inode *inode,
 		       const struct fuse_attr *attr, uint64_t valid_until,
 		       const struct pf__sample *sample);
-/* The same for the reply of a SETATTR that changed something: the values count in any case, but are
- * not cached where a newer change stands against the sample. */
+/* The same for the reply of a SETATTR that changed something (fields, PF_ATTR_*): the values count
+ * in any case, but are not cached where a newer change stands against the sample; those that are
+ * ours (see pf__inode_set_owned()) only where they were changed. */
 int pf__inode_set_attr_changed(struct pf__cache *cache, struct pf__inode *inode,
 			       const struct fuse_attr *attr, uint64_t valid_until,
-			       const struct pf__sample *sample);
+			       const struct pf__sample *sample, uint32_t fields);
+/*
+ * While the client is the authority for size, mtime and ctime (write-back: a file open for writing,
+ * or with dirty data) replies do not change them, and they are always valid. fields: what the
+ * caller has just had changed by the server, which counts all the same (SETATTR).
+ */
+void pf__inode_set_owned(struct pf__cache *cache, struct pf__inode *inode, bool owned);
+bool pf__inode_owned(const struct pf__inode *inode);
+/* A local write of an owned inode: size becomes max(size, end), mtime and ctime become now. */
+void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   const struct timespec *now);
+/* ctime, and with mtime also mtime, of an owned inode. */
+void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
+			   const struct timespec *now, bool mtime);
+/* A READ came back short: the file ends at end, unless something newer than sample is known, or the
+ * size is being changed. True when the size is end now. */
+bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			  const struct pf__sample *sample);
 /* Mark fields as not to be trusted. */
 void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields);
 /* A local change, newer than any reply that is under way: version goes up, size becomes

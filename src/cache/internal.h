@@ -4,8 +4,9 @@
  *
  * Locks: cache->lock (PF_RANK_NAMES) guards both tables, all links between names and inodes,
  * nlookup, and the step of a reference count to zero. One of cache->stripes (PF_RANK_INODE), chosen
- * by the inode's address, guards the inode's attributes and the content of its ext. Fields that
- * readers see without a lock are written with release and read with acquire.
+ * by the inode's address, guards the inode's attributes and the content of its ext. dirs.lock
+ * (PF_RANK_DIRS) guards the listings of dircache.c. Fields that readers see without a lock are
+ * written with release and read with acquire.
  *
  * What holds an inode (refs): each name that leads to it, each name in it and each directory whose
  * parent it is, and whoever got a reference from a function of cache.h.
@@ -62,6 +63,8 @@ struct pf__ext {
 	void *io;
 	void (*io_free)(void *io);
 	_Atomic uint32_t gate;
+	uint64_t changes;            /* to what stands in this directory; atomic */
+	struct pf__listing *listing; /* dircache.c; dirs.lock to write */
 };
 
 struct pf__inode {
@@ -101,6 +104,12 @@ struct pf__cache {
 	uint32_t hand; /* the bucket of names that the sweep comes to next */
 	uint64_t negative, expired, evicted, bytes;
 	bool closing; /* no forgets any more */
+
+	struct {
+		struct pf__mutex lock; /* PF_RANK_DIRS */
+		struct pf__list used;  /* listings, the last started first */
+		uint64_t last_id, count, bytes;
+	} dirs; /* dircache.c */
 };
 
 static inline bool pf__name_is_used(const struct pf__name *n)
@@ -144,6 +153,10 @@ void pf__name_remove_tree(struct pf__cache *c, struct pf__name *n);
 void pf__name_set_expired(struct pf__name *n);
 bool pf__inode_is_below_locked(const struct pf__inode *dir, const struct pf__inode *ancestor);
 void pf__dir_changed(struct pf__cache *c, struct pf__inode *dir);
+
+/* As pf__name_find_rcu(), but leaves no trace and wants all attributes valid. In an RCU section. */
+bool pf__name_attr_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
+		       uint64_t now, struct pf__attr *out);
 
 /* sweep.c; under cache->lock */
 void pf__cache_sweep(struct pf__cache *c, uint64_t now, unsigned budget);

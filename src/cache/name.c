@@ -121,6 +121,18 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 	return state;
 }
 
+bool pf__name_attr_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
+		       uint64_t now, struct pf__attr *out)
+{
+	struct pf__name *n = find(c, dir, name, len);
+	struct pf__inode *i = n ? pf__rcu_load(n->inode) : NULL;
+
+	return i && __atomic_load_n(&n->valid_until, __ATOMIC_ACQUIRE) >= now &&
+	       __atomic_load_n(&n->link.spare, __ATOMIC_RELAXED) ==
+		   __atomic_load_n(&c->epoch, __ATOMIC_RELAXED) &&
+	       !(pf__inode_flags(i) & PF_INODE_BAD) && pf__inode_attr(i, PF_ATTR_ALL, now, out);
+}
+
 /* ---- linking, all under the lock */
 
 static void attach(struct pf__cache *c, struct pf__name *n, struct pf__inode *inode)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the server tells unasked. The result is the errno that its write would get. */
+#include "cache/dircache.h"
 #include "cache/internal.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@ static int find_entry(struct pf__cache *c, uint64_t parent, const char *name, si
 		return -ENOTDIR;
 	/* A LOOKUP that is under way may bring what was just declared void. */
 	pf__dir_changed(c, *dir);
+	pf__dir_count_change(*dir);
 	*n = pf__name_find_locked(c, *dir, name, len);
 	if (!*n)
 		return -ENOENT;
@@ -98,6 +100,7 @@ int pf__cache_inval_inode(struct pf__cache *cache, uint64_t nodeid)
 	if (!inode)
 		return -ENOENT;
 	pf__inode_bump(cache, inode, PF_ATTR_ALL);
+	pf__dir_count_change(inode);
 	pf__inode_drop_acls(cache, inode);
 	pf__inode_drop_symlink(cache, inode);
 	pf__inode_put(cache, inode);

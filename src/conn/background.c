@@ -108,7 +108,7 @@ void pf__bg_submit(struct pf__conn *conn, struct pf__req *req)
 
 	pf__list_init(&done);
 	pf__mutex_lock(&conn->lock);
-	conn->bg_total++;
+	pf__bg_total_add(conn, 1);
 	conn->stats.requests++;
 	conn->stats.background++;
 	if (req->opcode < PF_ARRAY_SIZE(conn->stats.by_opcode))
@@ -139,12 +139,9 @@ void pf__request_background(struct pf__conn *conn, struct pf__req *req)
 	req->done(req);
 }
 
+/* Asked before each readahead: no lock, and nothing that is not constant but one word. */
 bool pf__conn_congested(struct pf__conn *conn)
 {
-	bool congested;
-
-	pf__mutex_lock(&conn->lock);
-	congested = conn->bg_total >= conn->got.congestion_threshold;
-	pf__mutex_unlock(&conn->lock);
-	return congested;
+	return atomic_load_explicit(&conn->bg_total, memory_order_relaxed) >=
+	       conn->got.congestion_threshold;
 }

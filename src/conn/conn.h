@@ -31,8 +31,10 @@ struct pf__cred {
 #define PF_REQ_LAZY                                                                                \
 	(1u << 4) /* background: its answer may be taken up some ms late, so it wakes nobody */
 
+/* Data of 1 MiB out of blocks of 256 KiB is five vectors when it begins inside of one; before it
+ * goes the fixed structure of a WRITE. */
 #define PF_REQ_IN_MAX  6
-#define PF_REQ_OUT_MAX 4
+#define PF_REQ_OUT_MAX 5
 
 /*
  * A request with its arguments in and out. Zero it, fill the first part, call pf__request(). For a

@@ -117,7 +117,8 @@ struct pf__conn {
 	unsigned nchannels;
 	uint64_t sync_seq;     /* counts synchronous requests */
 	struct pf__list queue; /* background requests not yet sent */
-	unsigned bg_active, bg_total;
+	unsigned bg_active;
+	_Atomic unsigned bg_total; /* written under the lock, read without */
 	_Atomic unsigned max_background;
 	bool bg_blocked;             /* the head of queue found no room in the transport */
 	_Atomic uint32_t bg_ended;   /* futex word: counts completions */
@@ -244,6 +245,13 @@ void pf__destroy(struct pf__conn *conn, uint64_t deadline);
 static inline uint64_t pf__next_unique(struct pf__conn *conn)
 {
 	return atomic_fetch_add_explicit(&conn->unique, 2, memory_order_relaxed) + 2;
+}
+/* Under the lock, which makes the plain steps one. */
+static inline void pf__bg_total_add(struct pf__conn *conn, int n)
+{
+	atomic_store_explicit(&conn->bg_total,
+			      atomic_load_explicit(&conn->bg_total, memory_order_relaxed) + n,
+			      memory_order_relaxed);
 }
 static inline void pf__count(_Atomic uint64_t *n)
 {

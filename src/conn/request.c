@@ -79,7 +79,7 @@ void pf__req_complete(struct pf__conn *conn, struct pf__req *req, struct pf__lis
 	if (req->flags & REQ_BACKGROUND) {
 		if (req->flags & REQ_ACTIVE)
 			conn->bg_active--;
-		conn->bg_total--;
+		pf__bg_total_add(conn, -1);
 		pf__list_add_tail(done, &req->link);
 		return;
 	}

@@ -1,112 +1,285 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The one place that decides which path an open file's reads and writes take, and who waits. */
+/*
+ * The one place that decides which path an open file's reads and writes take, and who waits.
+ *
+ *	open                                        path      counts as
+ *	FOPEN_DIRECT_IO, FOPEN_STREAM, cache=none   direct    nobody; a shared mapping: caching
+ *	else, regular file                          cached    caching, until release
+ *	else (directories)                          direct    nobody
+ *	FOPEN_PASSTHROUGH                           refused: not negotiated
+ *
+ * O_DIRECT takes the direct path call by call, on a file that counts as caching.
+ */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/futex.h"
-#include "io/io.h"
+#include "io/inode.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
+#include <portfire/portfire.h>
 
-/*
- * The writers' gate of one inode. state: 0 open, -1 one exclusive writer, n > 0 shared writers.
- * Whoever does not pass counts itself in waiters, samples turn and sleeps on it.
- */
-struct io_inode {
-	_Atomic int state;
-	_Atomic uint32_t waiters, turn;
-};
+/* ---- the writers' gate */
 
-static void io_inode_free(void *io)
+static bool try_pass(struct pf__io_inode *ii, bool shared)
 {
-	pf__free(io);
-}
-
-static struct io_inode *io_inode(struct pf__inode *inode)
-{
-	struct io_inode *io = pf__inode_io(inode), *fresh;
-
-	if (io)
-		return io;
-	fresh = pf__calloc(1, sizeof *fresh);
-	if (!fresh)
-		return NULL;
-	return pf__inode_set_io(inode, fresh, io_inode_free);
-}
-
-static bool try_pass(struct io_inode *io, bool shared)
-{
-	int state = atomic_load(&io->state);
+	int state = atomic_load(&ii->gate);
 
 	while (state == 0 || (shared && state > 0))
-		if (atomic_compare_exchange_weak(&io->state, &state, shared ? state + 1 : -1))
+		if (atomic_compare_exchange_weak(&ii->gate, &state, shared ? state + 1 : -1))
 			return true;
 	return false;
 }
 
-int pf__io_write_begin(struct pf__io_file *f, bool shared)
+static void wake_gate(struct pf__io_inode *ii)
 {
-	struct io_inode *io = io_inode(f->inode);
+	if (!atomic_load(&ii->gate_waiters))
+		return;
+	atomic_fetch_add(&ii->gate_turn, 1);
+	pf__futex_wake(&ii->gate_turn, INT_MAX);
+}
 
-	if (!io)
-		return -ENOMEM;
-	if (try_pass(io, shared))
-		return 0;
-	atomic_fetch_add(&io->waiters, 1);
+static void pass(struct pf__io_inode *ii, bool shared)
+{
+	if (try_pass(ii, shared))
+		return;
+	atomic_fetch_add(&ii->gate_waiters, 1);
 	for (;;) {
-		uint32_t turn = atomic_load(&io->turn);
+		uint32_t turn = atomic_load(&ii->gate_turn);
 
-		if (try_pass(io, shared))
+		if (try_pass(ii, shared))
 			break;
-		pf__futex_wait(&io->turn, turn, PF_TIME_FOREVER);
+		pf__futex_wait(&ii->gate_turn, turn, PF_TIME_FOREVER);
 	}
-	atomic_fetch_sub(&io->waiters, 1);
-	return 0;
+	atomic_fetch_sub(&ii->gate_waiters, 1);
 }
 
-void pf__io_write_end(struct pf__io_file *f, bool shared)
+static void leave(struct pf__io_inode *ii, bool shared)
 {
-	struct io_inode *io = pf__inode_io(f->inode);
-
 	if (shared)
-		atomic_fetch_sub(&io->state, 1);
+		atomic_fetch_sub(&ii->gate, 1);
 	else
-		atomic_store(&io->state, 0);
-	if (atomic_load(&io->waiters)) {
-		atomic_fetch_add(&io->turn, 1);
-		pf__futex_wake(&io->turn, INT_MAX);
-	}
+		atomic_store(&ii->gate, 0);
+	wake_gate(ii);
 }
 
-bool pf__io_may_share(const struct pf__io_file *f, bool append, uint64_t end)
+bool pf__io_may_share(struct pf__io_file *f, bool append, uint64_t end)
 {
 	struct pf__attr attr;
 
-	if (append || !(f->open_flags & FOPEN_PARALLEL_DIRECT_WRITES))
+	if (append || !(f->open_flags & FOPEN_PARALLEL_DIRECT_WRITES) || !f->ii ||
+	    atomic_load(&f->ii->users))
 		return false;
 	pf__inode_attr(f->inode, 0, 0, &attr);
 	return end <= attr.attr.size;
 }
 
-int pf__io_open(struct pf__io_file *f, uint32_t open_flags, int flags)
+int pf__io_write_begin(struct pf__io_file *f, bool shared, bool nowait)
 {
-	bool dir = S_ISDIR(pf__inode_type(f->inode));
+	struct pf__io_inode *ii = f->ii ? f->ii : pf__io_inode(f->io, f->inode);
 
-	if (open_flags & FOPEN_PASSTHROUGH)
-		return -EIO; /* never negotiated */
-	if (dir)
+	if (!ii)
+		return -ENOMEM;
+	if (nowait)
+		return try_pass(ii, false) ? shared : -EAGAIN;
+	pass(ii, shared);
+	if (shared && atomic_load(&ii->users)) {
+		/* Somebody began to cache meanwhile, and may be waiting for us: go alone. */
+		leave(ii, true);
+		pass(ii, false);
+		return 1;
+	}
+	return 0;
+}
+
+void pf__io_write_end(struct pf__io_file *f, bool shared)
+{
+	leave(f->ii ? f->ii : pf__inode_io(f->inode), shared);
+}
+
+void pf__io_count_parallel(struct pf__io_file *f)
+{
+	pf__io_count(&f->io->stats.writes_parallel, 1);
+}
+
+int pf__io_gate_enter(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii = pf__io_inode(io, inode);
+
+	if (!ii)
+		return -ENOMEM;
+	pass(ii, false);
+	return 0;
+}
+
+void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode)
+{
+	leave(pf__inode_io(inode), false);
+}
+
+/* ---- users */
+
+/* A new caching user keeps new shared writers out by being counted, and waits for those inside. */
+static void begin_caching(struct pf__io_inode *ii)
+{
+	atomic_fetch_add(&ii->users, 1);
+	if (atomic_load(&ii->gate) <= 0)
+		return;
+	atomic_fetch_add(&ii->gate_waiters, 1);
+	for (;;) {
+		uint32_t turn = atomic_load(&ii->gate_turn);
+
+		if (atomic_load(&ii->gate) <= 0)
+			break;
+		pf__futex_wait(&ii->gate_turn, turn, PF_TIME_FOREVER);
+	}
+	atomic_fetch_sub(&ii->gate_waiters, 1);
+}
+
+static uint32_t cleaned(const struct pf__io_file *f, uint32_t open_flags)
+{
+	if (S_ISDIR(pf__inode_type(f->inode)))
 		open_flags &= ~FOPEN_DIRECT_IO;
+	else if (f->io->config.cache == PF_CACHE_NONE)
+		open_flags |= FOPEN_DIRECT_IO;
+	else if (f->io->config.cache == PF_CACHE_ALWAYS)
+		open_flags |= FOPEN_KEEP_CACHE;
 	if (!(open_flags & FOPEN_DIRECT_IO))
 		open_flags &= ~FOPEN_PARALLEL_DIRECT_WRITES;
 	if (open_flags & FOPEN_STREAM)
 		open_flags &= ~FOPEN_NONSEEKABLE;
-	f->open_flags = open_flags;
-	f->ops = &pf__io_direct;
+	return open_flags;
+}
+
+static void register_writer(struct pf__io_file *f)
+{
+	struct pf__io_inode *ii = f->ii;
+
+	pf__mutex_lock(&f->io->lock);
+	if (f->writable)
+		pf__list_add_tail(&ii->writers, &f->writer);
+	/* An error that nobody was told of is this file's news as well. */
+	f->seen_error = ii->error_seq - (ii->error_seq && !ii->error_seen);
+	pf__mutex_unlock(&f->io->lock);
+	pf__io_update_owned(ii);
+}
+
+/* What an earlier open left in the cache. */
+static int drop_for_open(struct pf__io_file *f)
+{
+	int r;
+
+	if ((f->open_flags & FOPEN_KEEP_CACHE) || !atomic_load(&f->ii->pages.nblocks))
+		return 0;
+	r = pf__io_flush_ii(f->ii, 0, UINT64_MAX);
+	if (r == -EINTR)
+		return r;
+	pf__pages_drop(&f->ii->pages, 0, UINT64_MAX);
 	return 0;
 }
 
-void pf__io_close(struct pf__io_file *f)
+int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
 {
-	f->ops = NULL;
+	bool regular = S_ISREG(pf__inode_type(f->inode));
+
+	if (open_flags & FOPEN_PASSTHROUGH)
+		return -EIO; /* never negotiated */
+	f->open_flags = cleaned(f, open_flags);
+	f->writable = (flags & O_ACCMODE) != O_RDONLY;
+	f->ops = &pf__io_direct;
+	pf__ra_init(&f->ra);
+	f->ra_mark = f->ra.mark;
+	if (!regular)
+		return 0;
+	f->ii = pf__io_inode(f->io, f->inode);
+	if (!f->ii)
+		return -ENOMEM;
+	if (f->open_flags & (FOPEN_DIRECT_IO | FOPEN_STREAM)) {
+		register_writer(f);
+		return 0;
+	}
+	f->ops = &pf__io_cached;
+	begin_caching(f->ii);
+	f->caching = true;
+	register_writer(f);
+	return drop_for_open(f);
+}
+
+bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags)
+{
+	return f->ops == &pf__io_cached && !(flags & O_DIRECT);
+}
+
+int pf__io_may_map(struct pf__io_file *f, bool shared)
+{
+	if (!(f->open_flags & FOPEN_DIRECT_IO) || f->io->config.cache == PF_CACHE_NONE)
+		return 0;
+	if (!shared) /* what it shows should not be older than now */
+		return 0;
+	if (!pf__conn_has(f->conn, FUSE_DIRECT_IO_ALLOW_MMAP))
+		return -ENODEV;
+	if (!f->mapped) {
+		f->mapped = true;
+		begin_caching(f->ii);
+		f->caching = true;
+	}
+	return 0;
+}
+
+/* The last one who could write: what still waits must go now, or never. */
+static void last_writer(struct pf__io_file *f)
+{
+	struct pf__io_inode *ii = f->ii;
+	uint64_t lost;
+
+	if (atomic_load(&ii->listed))
+		(void)pf__io_flush_ii(ii, 0, UINT64_MAX);
+	if (!atomic_load(&ii->listed) || atomic_load(&ii->inflight))
+		return;
+	lost = pf__pages_forget_dirty(&ii->pages);
+	if (!lost)
+		return;
+	pf__io_count(&f->io->stats.lost, lost);
+	pf__io_record_error(ii, atomic_load(&ii->soft_error) ? atomic_load(&ii->soft_error) : -EIO);
+	pf__io_maybe_clean(ii);
+}
+
+static bool is_last_writer(struct pf__io_file *f)
+{
+	bool last;
+
+	pf__mutex_lock(&f->io->lock);
+	last = f->writable && !pf__list_empty(&f->writer) &&
+	       f->writer.next == f->writer.prev; /* the list's head on both sides */
+	pf__mutex_unlock(&f->io->lock);
+	return last;
+}
+
+void pf__io_file_close(struct pf__io_file *f)
+{
+	struct pf__io_inode *ii = f->ii;
+
+	if (!ii)
+		return;
+	if (is_last_writer(f))
+		last_writer(f);
+	pf__mutex_lock(&f->io->lock);
+	if (f->writable)
+		pf__list_del(&f->writer);
+	pf__mutex_unlock(&f->io->lock);
+	pf__io_update_owned(ii);
+	if (f->caching)
+		atomic_fetch_sub(&ii->users, 1);
+	f->caching = false;
+}
+
+void pf__io_file_get(struct pf__io_file *f)
+{
+	atomic_fetch_add_explicit(&f->users, 1, memory_order_relaxed);
+}
+
+void pf__io_file_put(struct pf__io_file *f)
+{
+	if (atomic_fetch_sub(&f->users, 1) == 1)
+		f->idle(f);
 }

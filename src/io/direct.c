@@ -9,7 +9,7 @@
 #include "base/arith.h"
 #include "base/clock.h"
 #include "base/futex.h"
-#include "io/io.h"
+#include "io/inode.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -52,17 +52,19 @@ static int piece_bounce(struct piece *p, struct pf__slice *s, size_t len)
 	return p->bounce ? 0 : -ENOMEM;
 }
 
-static int piece_prepare_read(struct piece *p, struct pf__io_file *f, const struct pf__io_call *c,
-			      struct pf__slice *s, size_t len, uint64_t offset)
+static int piece_prepare_read(struct piece *p, struct pf__direct *t, size_t len)
 {
-	piece_start(p, f, c, FUSE_READ);
+	struct pf__slice *s = &t->slice;
+
+	piece_start(p, t->f, t->c, FUSE_READ);
 	p->len = len;
-	p->in.read = (struct fuse_read_in){.fh = f->fh,
-					   .offset = offset,
+	p->in.read = (struct fuse_read_in){.fh = t->f->fh,
+					   .offset = t->offset,
 					   .size = (uint32_t)len,
-					   .read_flags = FUSE_READ_LOCKOWNER,
-					   .lock_owner = c->lock_owner,
-					   .flags = c->flags};
+					   .read_flags = t->flags,
+					   .flags = t->c->flags};
+	if (t->flags & FUSE_READ_LOCKOWNER)
+		p->in.read.lock_owner = t->c->lock_owner;
 	pf__req_in(&p->req, &p->in.read, sizeof p->in.read);
 	p->req.expect_size = len;
 	p->req.nout = pf__slice_take(s, len, p->req.out, PF_REQ_OUT_MAX);
@@ -75,21 +77,20 @@ static int piece_prepare_read(struct piece *p, struct pf__io_file *f, const stru
 	return 0;
 }
 
-static int piece_prepare_write(struct piece *p, struct pf__io_file *f, const struct pf__io_call *c,
-			       struct pf__slice *s, size_t len, uint64_t offset)
+static int piece_prepare_write(struct piece *p, struct pf__direct *t, size_t len)
 {
+	struct pf__slice *s = &t->slice;
 	int n;
 
-	piece_start(p, f, c, FUSE_WRITE);
+	piece_start(p, t->f, t->c, FUSE_WRITE);
 	p->len = len;
-	p->in.write = (struct fuse_write_in){.fh = f->fh,
-					     .offset = offset,
+	p->in.write = (struct fuse_write_in){.fh = t->f->fh,
+					     .offset = t->offset,
 					     .size = (uint32_t)len,
-					     .write_flags = FUSE_WRITE_LOCKOWNER,
-					     .lock_owner = c->lock_owner,
-					     .flags = c->flags};
-	if (c->kill_suidgid)
-		p->in.write.write_flags |= FUSE_WRITE_KILL_SUIDGID;
+					     .write_flags = t->flags,
+					     .flags = t->c->flags};
+	if (t->flags & FUSE_WRITE_LOCKOWNER)
+		p->in.write.lock_owner = t->c->lock_owner;
 	pf__req_in(&p->req, &p->in.write, sizeof p->in.write);
 	p->req.expect_size = len;
 	pf__req_out(&p->req, &p->written, sizeof p->written);
@@ -122,30 +123,24 @@ static ssize_t piece_finish(struct piece *p)
 	return n;
 }
 
-/* How a transfer goes on: what is the same for reads and writes. */
+/* How a transfer goes on. */
 struct transfer {
-	struct pf__io_file *f;
-	const struct pf__io_call *c;
-	struct pf__slice slice;
-	uint64_t offset;  /* of the next piece */
-	size_t left;      /* not yet asked for */
-	size_t moved;     /* contiguous prefix that was moved */
-	size_t piece_max; /* bytes of one request */
-	bool write;
-	bool ended; /* by a short piece or an error */
+	struct pf__direct *d;
+	size_t moved; /* contiguous prefix that was moved */
+	bool ended;   /* by a short piece or an error */
 	int error;
 };
 
 static int next_piece(struct transfer *t, struct piece *p)
 {
-	size_t len = pf__min_u64(t->left, t->piece_max);
-	int r = t->write ? piece_prepare_write(p, t->f, t->c, &t->slice, len, t->offset)
-			 : piece_prepare_read(p, t->f, t->c, &t->slice, len, t->offset);
+	struct pf__direct *d = t->d;
+	size_t len = pf__min_u64(d->left, d->piece_max);
+	int r = d->write ? piece_prepare_write(p, d, len) : piece_prepare_read(p, d, len);
 
 	if (r)
 		return r;
-	t->left -= len;
-	t->offset += len;
+	d->left -= len;
+	d->offset += len;
 	return 0;
 }
 
@@ -167,14 +162,14 @@ static void run_sequential(struct transfer *t)
 {
 	struct piece p;
 
-	while (t->left && !t->ended) {
+	while (t->d->left && !t->ended) {
 		int r = next_piece(t, &p);
 
 		if (r) {
 			t->error = r;
 			return;
 		}
-		pf__request(t->f->conn, &p.req);
+		pf__request(t->d->f->conn, &p.req);
 		account(t, &p);
 	}
 }
@@ -203,12 +198,12 @@ static void run_window(struct transfer *t, struct piece *p, unsigned n)
 	for (unsigned i = 0; i + 1 < n; i++) {
 		p[i].req.done = piece_done;
 		p[i].req.done_ctx = &p[i];
-		pf__request_background(t->f->conn, &p[i].req);
+		pf__request_background(t->d->f->conn, &p[i].req);
 	}
-	pf__request(t->f->conn, &p[n - 1].req);
+	pf__request(t->d->f->conn, &p[n - 1].req);
 	for (unsigned i = 0; i < n; i++) {
 		if (i + 1 < n)
-			piece_wait(t->f->conn, &p[i]);
+			piece_wait(t->d->f->conn, &p[i]);
 		account(t, &p[i]);
 	}
 }
@@ -217,10 +212,10 @@ static void run_parallel(struct transfer *t)
 {
 	struct piece *p = pf__malloc(WINDOW * sizeof *p);
 
-	while (p && t->left && !t->ended) {
+	while (p && t->d->left && !t->ended) {
 		unsigned n = 0;
 
-		while (n < WINDOW && t->left) {
+		while (n < WINDOW && t->d->left) {
 			t->error = next_piece(t, &p[n]);
 			if (t->error)
 				break;
@@ -229,7 +224,7 @@ static void run_parallel(struct transfer *t)
 		if (!n)
 			break;
 		if (t->error)
-			t->left = 0;
+			t->d->left = 0;
 		run_window(t, p, n);
 	}
 	pf__free(p);
@@ -238,21 +233,23 @@ static void run_parallel(struct transfer *t)
 }
 
 /* Does the file, as far as is known, reach to the end of this transfer? */
-static bool within_known_size(const struct transfer *t)
+static bool within_known_size(const struct pf__direct *d)
 {
 	struct pf__attr attr;
 
-	pf__inode_attr(t->f->inode, 0, 0, &attr);
-	return t->offset + t->left <= attr.attr.size;
+	pf__inode_attr(d->f->inode, 0, 0, &attr);
+	return d->offset + d->left <= attr.attr.size;
 }
 
-static ssize_t run(struct transfer *t, bool parallel)
+ssize_t pf__direct_run(struct pf__direct *d)
 {
-	if (parallel && t->left > t->piece_max && within_known_size(t))
-		run_parallel(t);
+	struct transfer t = {.d = d};
+
+	if (d->parallel && d->left > d->piece_max && within_known_size(d))
+		run_parallel(&t);
 	else
-		run_sequential(t);
-	return t->moved ? (ssize_t)t->moved : t->error;
+		run_sequential(&t);
+	return t.moved ? (ssize_t)t.moved : t.error;
 }
 
 static size_t total_of(const struct iovec *iov, int iovcnt)
@@ -264,46 +261,115 @@ static size_t total_of(const struct iovec *iov, int iovcnt)
 	return n;
 }
 
+/* What others have written through the cache, and the server not seen yet. */
+static int flush_range(struct pf__io_file *f, uint64_t offset, size_t len)
+{
+	if (!f->ii || !atomic_load(&f->ii->listed))
+		return 0;
+	return pf__io_flush_ii(f->ii, offset, pf__add_sat_u64(offset, len));
+}
+
 static ssize_t direct_read(struct pf__io_file *f, const struct pf__io_call *c,
 			   const struct iovec *iov, int iovcnt, uint64_t offset)
 {
-	struct transfer t = {.f = f,
-			     .c = c,
-			     .slice = {iov, iovcnt, 0},
-			     .offset = offset,
-			     .left = total_of(iov, iovcnt),
-			     .piece_max = f->max_read};
-	bool parallel = pf__conn_has(f->conn, FUSE_ASYNC_READ);
-	ssize_t n = run(&t, parallel);
+	struct pf__direct d = {.f = f,
+			       .c = c,
+			       .slice = {iov, iovcnt, 0},
+			       .offset = offset,
+			       .left = total_of(iov, iovcnt),
+			       .piece_max = f->max_read,
+			       .flags = FUSE_READ_LOCKOWNER,
+			       .parallel = f->io->async_read};
+	ssize_t n = c->nowait ? -EAGAIN : flush_range(f, offset, d.left);
 
-	atomic_fetch_add_explicit(&f->stats->direct_reads, 1, memory_order_relaxed);
+	if (n)
+		return n;
+	n = pf__direct_run(&d);
+	pf__io_count(&f->io->stats.reads_direct, 1);
 	if (n > 0)
-		atomic_fetch_add_explicit(&f->stats->bytes_read, (uint64_t)n, memory_order_relaxed);
+		pf__io_count(&f->io->stats.often[pf__io_stripe()].bytes_read, (uint64_t)n);
+	return n;
+}
+
+/* ---- writes: the cached pages below them, and what is known afterwards */
+
+static bool page_in_part(uint64_t offset)
+{
+	return offset % PF_PAGE;
+}
+
+/*
+ * Dirty pages that the write covers in part only are written first; those that it covers wholly are
+ * overtaken by it, if the server takes it. Until then nothing of the range is written back.
+ */
+static int prepare_range(struct pf__io_file *f, uint64_t offset, uint64_t end)
+{
+	int r = 0;
+
+	if (!f->ii || !atomic_load(&f->ii->listed))
+		return 0;
+	if (page_in_part(offset))
+		r = pf__io_flush_ii(f->ii, PF_ALIGN_DOWN(offset, (uint64_t)PF_PAGE),
+				    PF_ALIGN_UP(offset, (uint64_t)PF_PAGE));
+	if (!r && page_in_part(end))
+		r = pf__io_flush_ii(f->ii, PF_ALIGN_DOWN(end, (uint64_t)PF_PAGE),
+				    PF_ALIGN_UP(end, (uint64_t)PF_PAGE));
+	return r;
+}
+
+static void written(struct pf__io_file *f, uint64_t offset, size_t n)
+{
+	struct pf__io *io = f->io;
+
+	pf__io_count(&io->stats.bytes_written, n);
+	if (f->ii)
+		pf__pages_drop_overtaken(&f->ii->pages, offset, n);
+	pf__io_note_write(io, f->inode, offset + n);
+	if (f->ii)
+		pf__io_maybe_clean(f->ii);
+}
+
+static ssize_t write_held(struct pf__io_file *f, const struct pf__io_call *c, struct pf__direct *d)
+{
+	uint64_t offset = d->offset;
+	ssize_t n = pf__direct_run(d);
+
+	pf__io_count(&f->io->stats.writes_direct, 1);
+	if (n > 0)
+		written(f, offset, (size_t)n);
+	else /* how much of it was written nobody knows */
+		pf__inode_bump(f->cache, f->inode, PF_ATTR_ALL);
 	return n;
 }
 
 static ssize_t direct_write(struct pf__io_file *f, const struct pf__io_call *c,
 			    const struct iovec *iov, int iovcnt, uint64_t offset)
 {
-	struct transfer t = {.f = f,
-			     .c = c,
-			     .slice = {iov, iovcnt, 0},
-			     .offset = offset,
-			     .left = total_of(iov, iovcnt),
-			     .piece_max = f->max_write,
-			     .write = true};
-	bool parallel = !c->append && pf__conn_has(f->conn, FUSE_ASYNC_DIO);
-	ssize_t n = run(&t, parallel);
+	struct pf__direct d = {.f = f,
+			       .c = c,
+			       .slice = {iov, iovcnt, 0},
+			       .offset = offset,
+			       .left = total_of(iov, iovcnt),
+			       .piece_max = f->max_write,
+			       .flags = FUSE_WRITE_LOCKOWNER,
+			       .write = true,
+			       .parallel = !c->append && pf__conn_has(f->conn, FUSE_ASYNC_DIO)};
+	bool cached = f->ii && atomic_load(&f->ii->pages.nblocks);
+	ssize_t n;
 
-	atomic_fetch_add_explicit(&f->stats->direct_writes, 1, memory_order_relaxed);
-	if (n > 0) {
-		atomic_fetch_add_explicit(&f->stats->bytes_written, (uint64_t)n,
-					  memory_order_relaxed);
-		pf__inode_local_write(f->cache, f->inode, offset + (uint64_t)n, false,
-				      PF_ATTR_MODIFIED);
-	} else { /* how much of it was written nobody knows */
-		pf__inode_bump(f->cache, f->inode, PF_ATTR_ALL);
-	}
+	if (c->nowait)
+		return -EAGAIN;
+	if (c->kill_suidgid)
+		d.flags |= FUSE_WRITE_KILL_SUIDGID;
+	if (!cached)
+		return write_held(f, c, &d);
+	n = prepare_range(f, offset, pf__add_sat_u64(offset, d.left));
+	if (!n)
+		n = pf__io_hold(f->io, f->inode);
+	if (n)
+		return n;
+	n = write_held(f, c, &d);
+	pf__io_release(f->io, f->inode);
 	return n;
 }
 

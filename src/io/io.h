@@ -1,32 +1,102 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The paths that a read or write can take, one file each behind one table of functions, and the one
- * arbiter that decides per inode which may run. Today: direct (every read and write is a request).
- * Buffered, passthrough, dax and iomap join through the same table. Knows nothing of path names.
+ * arbiter that decides per inode which may run. Direct: every read and write is a request. Cached:
+ * through pages/, written through or back. Passthrough, dax and iomap join through the same table.
+ * Knows nothing of path names.
+ *
+ * Calls in here may wait for the server unless they say that they do not; no lock may be held then.
+ * Locks inside: PF_RANK_IO, and those of pages/.
  */
 #ifndef PF_IO_IO_H
 #define PF_IO_IO_H
 
+#include "base/slice.h"
 #include "cache/inode.h"
 #include "conn/conn.h"
+#include "pages/pages.h"
+#include "pages/readahead.h"
 
 struct pf__io_ops;
+struct pf__io_inode; /* io/inode.h */
+
+#define PF_IO_COUNTERS 16
 
 struct pf__io_stats {
-	_Atomic uint64_t direct_reads, direct_writes, bytes_read, bytes_written;
+	struct { /* of a thread's own, or nearly */
+		_Atomic uint64_t reads_cached, page_hits, page_misses, bytes_read;
+		char pad[32];
+	} often[PF_IO_COUNTERS];
+	_Atomic uint64_t reads_direct, writes_direct, writes_parallel, writes_through, writes_back;
+	_Atomic uint64_t bytes_written, flushed, lost, dirty_waits, dir_cache_hits;
 };
+
+/* How data is cached: what the options ask for. The limits: 0 is the default. */
+struct pf__io_config {
+	int cache; /* PF_CACHE_* */
+	uint64_t cache_bytes, dirty_bytes;
+	uint32_t dirty_expire_ms;
+	uint32_t max_read, max_write; /* bytes of one request */
+	bool read_only;               /* the mount: reads leave atime alone */
+};
+
+/* The I/O of one file system. */
+struct pf__io {
+	struct pf__conn *conn;
+	struct pf__cache *cache;
+	struct pf__arena *arena;
+	struct pf__io_config config;
+	bool writeback, auto_inval, explicit_inval, async_read;
+	unsigned readahead;                     /* pages of a window */
+	uint64_t dirty_limit, dirty_background; /* pages */
+	struct pf__io_stats stats;
+	struct pf__mutex lock;          /* PF_RANK_IO: what io/inode.h says */
+	struct pf__list dirty;          /* struct pf__io_inode.dirty */
+	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
+	_Atomic uint64_t rounds;        /* of write-back over all inodes */
+};
+
+int pf__io_open(struct pf__io **io, struct pf__conn *conn, struct pf__cache *cache,
+		const struct pf__io_config *config);
+/* Write all dirty data back, a deadline (pf__now()) permitting. 0, or the first error. */
+int pf__io_sync_all(struct pf__io *io, uint64_t deadline);
+/* Dirty data that could not be written is given up, and its inodes let go. Pages lost since the
+ * start. */
+uint64_t pf__io_finish(struct pf__io *io);
+void pf__io_close(struct pf__io *io); /* all inodes are gone; NULL is fine */
+/* Every 100 ms or so: write back what waits for too long. Does not wait. */
+void pf__io_tick(struct pf__io *io);
+/* The server is gone: who waits looks again. Does not wait. */
+void pf__io_dead(struct pf__io *io);
+void pf__io_drop_all(struct pf__io *io); /* clean data of all files */
 
 /* What a path needs to know of an open file; part of the vfs' open file. */
 struct pf__io_file {
+	struct pf__io *io;
 	struct pf__conn *conn;
 	struct pf__cache *cache;
 	struct pf__inode *inode;
-	struct pf__io_stats *stats;
+	struct pf__io_inode *ii;      /* regular files */
 	const struct pf__io_ops *ops; /* by the arbiter, at open */
 	uint64_t fh;
 	uint32_t open_flags;          /* FOPEN_* as cleaned by the arbiter */
 	uint32_t max_read, max_write; /* bytes of one request */
+	uint32_t wire_flags;          /* O_* of the open, as the server sees them */
+	bool writable;
+	bool caching;           /* counts as a caching user of the inode */
+	bool mapped;            /* a shared mapping of a DIRECT_IO file made it one */
+	uint32_t seen_error;    /* ii->error_seq as last reported; io->lock */
+	struct pf__list writer; /* ii->writers; io->lock */
+	/* Who uses the handle: the open file, and requests under way. The last one calls idle,
+	 * which must not wait. */
+	_Atomic uint32_t users;
+	void (*idle)(struct pf__io_file *f);
+	_Atomic bool ra_busy;     /* a thread has ra */
+	_Atomic uint64_t ra_mark; /* ra.mark, for a look without having it */
+	struct pf__ra ra;
 };
+void pf__io_file_get(struct pf__io_file *f);
+void pf__io_file_put(struct pf__io_file *f);
 
 /* One call. */
 struct pf__io_call {
@@ -34,8 +104,11 @@ struct pf__io_call {
 	const void *group;   /* for pf_interrupt() */
 	uint64_t lock_owner; /* as the server sees it */
 	uint32_t flags;      /* O_* as the server sees them */
+	uint64_t size;       /* cached reads: the end of the file, as of now */
 	bool kill_suidgid;   /* writes: the caller may not keep suid and sgid */
-	bool append; /* writes: at the end of the file; the caller has found where that is */
+	bool append;  /* writes: at the end of the file; the caller has found where that is */
+	bool nowait;  /* -EAGAIN where the server would have to be waited for */
+	bool through; /* cached writes: not write-back, though it is the rule */
 };
 
 struct pf__io_ops {
@@ -47,39 +120,91 @@ struct pf__io_ops {
 			 const struct iovec *iov, int iovcnt, uint64_t offset);
 };
 
+/* ---- the arbiter (io/arbiter.c) */
 /*
- * The arbiter. Clean the server's open_flags of what does not combine (PARALLEL_DIRECT_WRITES
- * without DIRECT_IO, DIRECT_IO on directories; STREAM wins over NONSEEKABLE) and choose f->ops.
+ * Clean the server's open_flags of what does not combine (PARALLEL_DIRECT_WRITES without DIRECT_IO,
+ * DIRECT_IO on directories; STREAM wins over NONSEEKABLE), choose f->ops, and count f among the
+ * users of its inode; drops cached data that an open does not keep. flags: O_* of the open.
  * -EIO when the flags are not valid together or were not negotiated (PASSTHROUGH): the caller
- * releases the handle.
+ * releases the handle. -EINTR, -ENOMEM.
  */
-int pf__io_open(struct pf__io_file *f, uint32_t open_flags, int flags);
-void pf__io_close(struct pf__io_file *f);
+int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags);
+/* Before the handle is released: the last writer writes back what is left. */
+void pf__io_file_close(struct pf__io_file *f);
+/* Is f on the cached path (and not O_DIRECT by flags)? */
+bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags);
+/* A shared mapping of f begins. 0; -ENODEV where DIRECT_IO forbids it. */
+int pf__io_may_map(struct pf__io_file *f, bool shared);
 
 /*
  * Writers of one inode take turns, as under the kernel's inode lock: a sleeping gate, which may be
  * held across a request. Several may pass at once only when the server allowed it (DIRECT_IO with
- * PARALLEL_DIRECT_WRITES), and only for a write that neither appends nor extends the file.
- * begin: shared is what the caller may do with (see pf__io_may_share()); 0 or -ENOMEM.
+ * PARALLEL_DIRECT_WRITES), only for a write that neither appends nor extends the file, and while
+ * nobody caches its data. begin: shared is what the caller may do with (see pf__io_may_share());
+ * 0; 1: went alone, though shared; -EAGAIN with nowait; -ENOMEM.
  */
-bool pf__io_may_share(const struct pf__io_file *f, bool append, uint64_t end);
-int pf__io_write_begin(struct pf__io_file *f, bool shared);
+bool pf__io_may_share(struct pf__io_file *f, bool append, uint64_t end);
+int pf__io_write_begin(struct pf__io_file *f, bool shared, bool nowait);
 void pf__io_write_end(struct pf__io_file *f, bool shared);
+/* The same, alone, by inode: truncation by path. */
+void pf__io_count_parallel(struct pf__io_file *f); /* a shared write has begun */
+int pf__io_gate_enter(struct pf__io *io, struct pf__inode *inode);
+void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode);
 
-/* ---- slices of a caller's vectors (io/slice.c) */
-struct pf__slice {
-	const struct iovec *iov;
-	int iovcnt;
-	size_t skip; /* bytes of iov[0] already used */
-};
-/* Describe the next len bytes of s (which has as many) with at most max vectors in out, and move s
- * on: their number, or 0 when it would take more, then s stays. */
-int pf__slice_take(struct pf__slice *s, size_t len, struct iovec *out, int max);
-void pf__slice_skip(struct pf__slice *s, size_t len);
-/* Copy len bytes between s and buf, moving s on. */
-void pf__slice_copy_out(struct pf__slice *s, void *buf, size_t len);
-void pf__slice_copy_in(struct pf__slice *s, const void *buf, size_t len);
+/* ---- data and what else happens to files (io/coherence.c, io/writeback.c). All take any inode,
+ * and do nothing where no data is cached. */
+/* Dirty bytes from..to are written back and waited for. 0; -EINTR; an error that leaves them dirty
+ * (-EAGAIN, -ETIMEDOUT ...). Other errors are remembered: pf__io_error(). */
+int pf__io_flush(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to);
+/* The same, without waiting for the answers. */
+void pf__io_flush_begin(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to);
+/* What went wrong when data of f's file was written back, once for each open file. 0 or -errno. */
+int pf__io_error(struct pf__io_file *f);
+/* Around a change of the size by the server: no write-back is under way or begins. 0 or -EINTR:
+ * then it is not held. */
+int pf__io_hold(struct pf__io *io, struct pf__inode *inode);
+void pf__io_release(struct pf__io *io, struct pf__inode *inode);
+/* The rest does not wait. */
+void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size);
+void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t len);
+void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,
+			 uint64_t new_size, bool new_mtime);
+void pf__io_store(struct pf__io *io, struct pf__inode *inode, uint64_t offset, const void *data,
+		  size_t len, uint64_t size);
+/* Cached bytes from offset on, at most max, in one run, copied to buf: their number. */
+size_t pf__io_retrieve(struct pf__io *io, struct pf__inode *inode, uint64_t offset, char *buf,
+		       size_t max, uint64_t size);
+/* Read pages of the range in, in the background. */
+void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, uint64_t len,
+		      uint64_t size);
 
-extern const struct pf__io_ops pf__io_direct;
+/* ---- size and times that are ours, or not (io/inode.c); none of these waits */
+/* Data up to end was changed at the server by our own request. */
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t end);
+/* Something but a write changed an owned inode: ctime is now. */
+void pf__io_touch_ctime(struct pf__io *io, struct pf__inode *inode);
+void pf__io_touch_mtime(struct pf__io *io, struct pf__inode *inode); /* and mtime */
+/* Add the dirty times to a SETATTR. What to give back to pf__io_times_sent() when it went well; 0:
+ * there are none. */
+uint32_t pf__io_times_add(struct pf__io *io, struct pf__inode *inode, struct fuse_setattr_in *in);
+void pf__io_times_sent(struct pf__io *io, struct pf__inode *inode, uint32_t seq);
+/* The handle of some file open for writing; 0: none is. */
+bool pf__io_any_writer(struct pf__io *io, struct pf__inode *inode, uint64_t *fh);
+
+/* ---- memory of cached data that stays (io/map.c) */
+/* Pages of the range are up to date in memory when it returns, as far as the file goes. */
+int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
+		    uint64_t len);
+struct pf__pages *pf__io_pages(struct pf__io_file *f);
+/* Pin the block that holds the range (all of it), which has to be up to date as far as the file
+ * (of size bytes) goes; behind it the memory is made zero. 0; -EAGAIN: pages are missing; -ENOMEM.
+ */
+int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,
+		     bool writable, struct pf__block **block);
+/* The first len bytes of a page were changed in place: they are dirty from now on. Waits while the
+ * page is being written. */
+int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len);
+
+extern const struct pf__io_ops pf__io_direct, pf__io_cached;
 
 #endif

@@ -108,14 +108,27 @@ static void fill_stdio(void)
 	}
 }
 
-static _Noreturn void become_program(const struct pf__guardian *g)
+/* Until the guardian has closed what it shall not hold, and its ends of this pipe with it. */
+static void await_guardian(const int gate[2])
+{
+	char c;
+
+	close(gate[1]);
+	while (read(gate[0], &c, 1) < 0 && errno == EINTR)
+		;
+	close(gate[0]);
+}
+
+static _Noreturn void become_program(const struct pf__guardian *g, const int gate[2])
 {
 	const struct pf__guard_start *how = g->how;
 
 	setpgid(0, 0);
 	default_signals();
-	fill_stdio();
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* somebody killed the guardian */
+	if (gate[0] >= 0)
+		await_guardian(gate);
+	fill_stdio();
 	if (how->out_fd >= 0)
 		dup2(how->out_fd, 1);
 	if (how->err_fd >= 0)
@@ -478,12 +491,16 @@ static void prepare(struct state *s)
 _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 {
 	struct state s = {.g = g, .listener = -1};
-	int keep[4];
+	int keep[4], gate[2];
 
 	prepare(&s);
+	/* A program could stop us as its first deed. With the setup socket still open here, our
+	 * maker would wait for its end for ever. */
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		gate[0] = gate[1] = -1;
 	s.program = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (s.program == 0)
-		become_program(g);
+		become_program(g, gate);
 	if (s.program < 0)
 		report(g, PF_WORD_NO_EXEC, -errno, -1);
 	else

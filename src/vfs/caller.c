@@ -158,10 +158,12 @@ void pf_view_free(struct pf_fs *view)
 int pf_interrupt(struct pf_fs *view)
 {
 	struct pf__super *s = view->super;
+	int n;
 
 	if (atomic_load(&s->stopped))
 		return 0;
-	return pf__conn_interrupt(s->conn, view->group) + pf__gates_interrupt(s, view->group) +
+	n = pf__aio_interrupt(s, view->group); /* first: none begins between */
+	return n + pf__conn_interrupt(s->conn, view->group) + pf__gates_interrupt(s, view->group) +
 	       pf__locks_interrupt(s->locks, view->group) +
 	       pf__polls_interrupt(s->polls, view->group);
 }

@@ -90,6 +90,34 @@ static int view_of_opener(struct pf_fs *to, const struct pf_fs *view)
 	return 0;
 }
 
+/* Memory only: what it had of the server is given back already. */
+static void open_file_destroy(struct pf__open_file *of)
+{
+	pf__dirstream_free(of->dir);
+	pf__view_drop(&of->view);
+	pf__super_put(of->super);
+	pf__free(of);
+}
+
+static void part_put(struct pf__open_file *of)
+{
+	if (atomic_fetch_sub(&of->parts, 1) == 1)
+		open_file_destroy(of);
+}
+
+/* Nobody uses the handle any more: neither the file nor a request of readahead or write-back. Does
+ * not wait. */
+static void handle_idle(struct pf__io_file *f)
+{
+	struct pf__open_file *of = pf__list_entry(f, struct pf__open_file, io);
+
+	if (owes_release(of))
+		release_background(of);
+	else
+		pf__inode_put(of->super->cache, of->inode);
+	part_put(of);
+}
+
 int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, struct pf__inode *inode,
 		      int flags)
 {
@@ -106,12 +134,17 @@ int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, stru
 	pf__super_get(s);
 	of->super = s;
 	of->inode = inode;
-	of->io = (struct pf__io_file){.conn = s->conn,
+	of->io = (struct pf__io_file){.io = s->io,
+				      .conn = s->conn,
 				      .cache = s->cache,
 				      .inode = inode,
-				      .stats = &s->stats,
+				      .users = 1,
+				      .idle = handle_idle,
+				      .wire_flags = pf__wire_flags(flags & ~O_TRUNC),
 				      .max_read = s->max_read,
 				      .max_write = s->max_write};
+	pf__list_init(&of->io.writer);
+	of->parts = 2;
 	of->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
 	of->is_dir = S_ISDIR(pf__inode_type(inode));
 	of->is_path = flags & O_PATH;
@@ -120,15 +153,6 @@ int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, stru
 	pf__list_init(&of->link);
 	*out = of;
 	return 0;
-}
-
-/* Memory only: what it had of the server is given back already. */
-static void open_file_destroy(struct pf__open_file *of)
-{
-	pf__dirstream_free(of->dir);
-	pf__view_drop(&of->view);
-	pf__super_put(of->super);
-	pf__free(of);
 }
 
 void pf__open_file_free(struct pf__open_file *of)
@@ -154,13 +178,15 @@ int pf__open_file_publish(struct pf__open_file *of, struct pf_file **out)
 /* Locks first: RELEASE may end the server's state of the handle. */
 static void open_file_release(struct pf__open_file *of)
 {
+	struct pf__from f;
+
 	pf__locks_released(of);
-	pf__io_close(&of->io);
-	if (owes_release(of))
-		release_background(of);
-	else
-		pf__inode_put(of->super->cache, of->inode);
-	of->inode = NULL;
+	pf__io_file_close(&of->io);
+	if (of->io.writable && of->io.ii) { /* times that another one's write-back left */
+		pf__from_open(&f, of);
+		(void)pf__flush_times(&f, of->inode);
+	}
+	pf__io_file_put(&of->io);
 }
 
 /* True for the one who may release it: pf_stop() may have been first. */
@@ -181,7 +207,7 @@ void pf__open_file_put(struct pf__open_file *of)
 		return;
 	if (unlink_file(of))
 		open_file_release(of);
-	open_file_destroy(of);
+	part_put(of);
 }
 
 void pf__files_release_all(struct pf__super *s)
@@ -199,6 +225,19 @@ void pf__files_release_all(struct pf__super *s)
 	} while (link);
 }
 
+/* Dirty data and times go before FLUSH; what went wrong with them is this close's error. */
+static int flush_data(struct pf__open_file *of)
+{
+	struct pf__from f;
+	int err = pf__io_flush(of->super->io, of->inode, 0, UINT64_MAX), late;
+
+	late = pf__io_error(&of->io);
+	err = err ? err : late;
+	pf__from_open(&f, of);
+	late = pf__flush_times(&f, of->inode);
+	return err ? err : late;
+}
+
 static int flush(struct pf__open_file *of)
 {
 	struct pf__super *s = of->super;
@@ -206,6 +245,7 @@ static int flush(struct pf__open_file *of)
 	struct pf__caller c;
 	struct pf__req r;
 	uint64_t owner;
+	int err;
 
 	if (of->is_dir || of->is_path)
 		return 0;
@@ -214,17 +254,21 @@ static int flush(struct pf__open_file *of)
 	pf__locks_closed(of, owner);
 	if (pf__inode_is_bad(of->inode))
 		return -EIO;
-	if ((of->io.open_flags & FOPEN_NOFLUSH) || pf__conn_nosys(s->conn, FUSE_FLUSH))
+	if ((of->io.open_flags & FOPEN_NOFLUSH) && !s->io->writeback)
 		return 0;
+	err = flush_data(of);
+	if (pf__conn_nosys(s->conn, FUSE_FLUSH))
+		return err;
 	in.lock_owner = owner;
 	pf__req_init(&r, &c, FUSE_FLUSH, pf__inode_nodeid(of->inode));
 	r.marks = PF_REQ_FORCE;
 	pf__req_in(&r, &in, sizeof in);
 	pf__request(s->conn, &r);
-	if (r.error != -ENOSYS)
-		return r.error;
-	pf__conn_set_nosys(s->conn, FUSE_FLUSH);
-	return 0;
+	if (r.error == -ENOSYS)
+		pf__conn_set_nosys(s->conn, FUSE_FLUSH);
+	else if (r.error && !err)
+		err = r.error;
+	return err;
 }
 
 int pf_close(struct pf_file *file)

@@ -23,6 +23,13 @@ struct copy {
 	size_t length;
 };
 
+static void cut_to_size(struct copy *c, uint64_t size)
+{
+	uint64_t pos = (uint64_t)c->pos_in;
+
+	c->length = pos < size ? pf__min_u64(c->length, size - pos) : 0;
+}
+
 static int check_range(struct copy *c)
 {
 	struct pf__attr attr;
@@ -36,11 +43,8 @@ static int check_range(struct copy *c)
 	if (c->in->inode == c->out->inode && c->pos_in < c->pos_out + (off_t)c->length &&
 	    c->pos_out < c->pos_in + (off_t)c->length)
 		return -EINVAL;
-	if (pf__inode_attr(c->in->inode, PF_ATTR_SIZE, pf__now_coarse(), &attr)) {
-		uint64_t size = attr.attr.size, pos = (uint64_t)c->pos_in;
-
-		c->length = pos < size ? pf__min_u64(c->length, size - pos) : 0;
-	}
+	if (pf__inode_attr(c->in->inode, PF_ATTR_SIZE, pf__now_coarse(), &attr))
+		cut_to_size(c, attr.attr.size);
 	return 0;
 }
 
@@ -87,12 +91,21 @@ static ssize_t ask_server(struct copy *c, const struct pf__from *f, uint32_t op)
 /* Both files' attributes after a copy of n bytes by the server. */
 static void copied(struct copy *c, ssize_t n)
 {
-	struct pf__cache *cache = c->in->super->cache;
+	struct pf__super *s = c->in->super;
 
-	pf__inode_local_write(cache, c->out->inode, (uint64_t)(c->pos_out + n), false,
-			      PF_ATTR_MODIFIED);
-	if (!c->in->super->mount.read_only)
-		pf__inode_invalidate(cache, c->in->inode, PF_ATTR_ATIME);
+	pf__io_drop(s->io, c->out->inode, (uint64_t)c->pos_out, (uint64_t)n);
+	pf__io_note_write(s->io, c->out->inode, (uint64_t)(c->pos_out + n));
+	if (!s->mount.read_only)
+		pf__inode_invalidate(s->cache, c->in->inode, PF_ATTR_ATIME);
+}
+
+/* The server copies what it has: what waits here must be there first. */
+static int flush_both(struct copy *c)
+{
+	struct pf__io *io = c->in->super->io;
+	int r = pf__io_flush(io, c->in->inode, (uint64_t)c->pos_in, UINT64_MAX);
+
+	return r ? r : pf__io_flush(io, c->out->inode, (uint64_t)c->pos_out, UINT64_MAX);
 }
 
 /* -EOPNOTSUPP when no server-side copy can be had. */
@@ -104,10 +117,12 @@ static ssize_t copy_at_server(struct copy *c)
 	ssize_t n;
 
 	pf__from_open(&f, c->out);
-	n = best_op(f.super) ? pf__io_write_begin(&c->out->io, false) : -EOPNOTSUPP;
+	n = best_op(f.super) ? pf__io_write_begin(&c->out->io, false, false) : -EOPNOTSUPP;
 	if (n)
 		return n;
 	n = pf__kill_priv(&f, c->out->inode);
+	if (!n)
+		n = flush_both(c);
 	pf__inode_size_begin(cache, c->out->inode);
 	while (!n) {
 		op = best_op(f.super);
@@ -139,13 +154,29 @@ static int copy_chunk(struct copy *c, char *buf, size_t done, ssize_t *n)
 	return *n > 0 && (size_t)*n == want;
 }
 
+/* The source ends where it ends now: what a copy within one file adds is no part of it. */
+static ssize_t cut_to_source(struct copy *c)
+{
+	struct pf__attr attr;
+	struct pf__from f;
+	ssize_t r;
+
+	pf__from_open(&f, c->in);
+	r = pf__getattr(&f, c->in->inode, PF_ATTR_SIZE, c->in, &attr);
+	if (!r)
+		cut_to_size(c, attr.attr.size);
+	return r;
+}
+
 static ssize_t copy_by_hand(struct copy *c)
 {
+	ssize_t n = c->in->inode == c->out->inode ? cut_to_source(c) : 0;
 	PF_AUTO_FREE char *buf = pf__malloc(pf__min_u64(CHUNK, c->length));
 	size_t done = 0;
-	ssize_t n = 0;
 	int more = 1;
 
+	if (n || !c->length)
+		return n;
 	if (!buf)
 		return -ENOMEM;
 	while (more && done < c->length) {

@@ -66,7 +66,7 @@ static int send_create(const struct pf__from *f, struct pf__inode *dir, const ch
 	if (r->forget)
 		pf__conn_forget(f->super->conn, e->nodeid, 1);
 	if (r->error == -EEXIST || r->error == -EINTR) /* what was known is wrong, or may be */
-		pf__name_drop(f->super->cache, dir, name, len);
+		pf__name_doubted(f, dir, name, len);
 	return r->error;
 }
 

@@ -2,10 +2,12 @@
 /*
  * Reading directories. Replies are large (few trips), and those of READDIRPLUS feed the cache of
  * names and attributes as they come in, before the first entry is handed out: the server has
- * counted a lookup for every record.
+ * counted a lookup for every record. Where the server allows it (FOPEN_CACHE_DIR) replies also go
+ * into the directory's listing, and a listing that is complete serves instead of requests.
  */
 #include "base/arith.h"
 #include "base/errmsg.h"
+#include "cache/dircache.h"
 #include "vfs/internal.h"
 #include <dirent.h>
 #include <errno.h>
@@ -19,10 +21,11 @@
 /* A directory being read. All of it belongs to whoever holds the file's position. */
 struct pf__dirstream {
 	uint64_t tell; /* cookie after the last entry handed out: where the next request goes on */
-	size_t pos, len; /* what is left of the reply */
-	size_t size;     /* of buf */
-	bool plus;       /* the reply is READDIRPLUS's */
-	bool end;        /* the server said so, at tell */
+	size_t pos, len;         /* what is left of the reply */
+	size_t size;             /* of buf */
+	bool plus;               /* the reply is READDIRPLUS's */
+	bool end;                /* the server said so, at tell */
+	struct pf__dircursor at; /* in the directory's listing */
 	char name[FUSE_NAME_MAX_LONG + 1];
 	char buf[] __attribute__((aligned(8)));
 };
@@ -126,6 +129,8 @@ static int fill(struct pf__open_file *of, struct pf__dirstream *d)
 	d->end = d->len == 0;
 	if (plus)
 		take_in_entries(of, d, &sample);
+	pf__dircache_add(of->super->cache, of->inode, &d->at, d->tell, &of->super->got->dialect,
+			 plus, d->buf, d->len);
 	if (!of->super->mount.read_only)
 		pf__inode_invalidate(of->super->cache, of->inode, PF_ATTR_ATIME);
 	return 0;
@@ -147,6 +152,55 @@ static void hand_out(const struct pf__super *s, struct pf__dirstream *d,
 		pf__attr_to_stat(s, &r->entry->attr, &e->st);
 }
 
+/* At the start: is there a listing of what the directory holds now? With AUTO_INVAL_DATA its mtime
+ * counts as long as attributes do. */
+static int start_listing(struct pf__open_file *of, struct pf__dirstream *d)
+{
+	struct pf__super *s = of->super;
+	struct pf__from f;
+	struct pf__attr a;
+
+	if (pf__conn_has(s->conn, FUSE_AUTO_INVAL_DATA)) {
+		int r;
+
+		pf__from_open(&f, of);
+		r = pf__getattr(&f, of->inode, PF_ATTR_MTIME, of, &a);
+		if (r)
+			return r;
+	}
+	if (pf__dircache_start(s->cache, of->inode, &d->at))
+		atomic_fetch_add_explicit(&s->io->stats.dir_cache_hits, 1, memory_order_relaxed);
+	return 0;
+}
+
+/* The next entry by the listing; -EAGAIN: by request. */
+static int next_listed(struct pf__open_file *of, struct pf__dirstream *d, struct pf_dirent *e)
+{
+	struct pf__super *s = of->super;
+	struct pf__dirlisted l;
+	int r = 0;
+
+	if (!(of->io.open_flags & FOPEN_CACHE_DIR))
+		return -EAGAIN;
+	if (d->tell == 0)
+		r = start_listing(of, d);
+	if (!r)
+		r = pf__dircache_next(s->cache, of->inode, &d->at, d->tell, &l, d->name);
+	d->end = r == 0;
+	if (r <= 0)
+		return r;
+	d->tell = l.off;
+	e->ino = l.ino;
+	e->off = l.off;
+	e->type = (unsigned char)l.type;
+	e->namelen = l.namelen;
+	e->name = d->name;
+	e->has_stat = l.has_attr;
+	if (l.has_attr)
+		pf__attr_to_stat(s, &l.attr, &e->st);
+	return 1;
+}
+
 static int next_entry(struct pf__open_file *of, struct pf_dirent *e)
 {
 	struct pf__dirstream *d = dirstream(of);
@@ -163,6 +217,8 @@ static int next_entry(struct pf__open_file *of, struct pf_dirent *e)
 		}
 		d->len = d->pos = 0; /* at the end, or behind it nothing can be trusted */
 		if (!n)
+			n = next_listed(of, d, e);
+		if (n == -EAGAIN)
 			n = fill(of, d);
 		if (n)
 			return n;

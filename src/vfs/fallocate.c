@@ -52,18 +52,23 @@ static int send(struct pf__open_file *of, const struct pf__from *f, int mode, of
 static int allocate(struct pf__open_file *of, const struct pf__from *f, int mode, off_t offset,
 		    off_t length)
 {
-	struct pf__cache *cache = of->super->cache;
+	struct pf__super *s = of->super;
+	struct pf__cache *cache = s->cache;
 	bool grows = !(mode & FALLOC_FL_KEEP_SIZE);
+	bool loses = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	int r = pf__kill_priv(f, of->inode);
 
+	if (!r && loses)
+		r = pf__io_flush(s->io, of->inode, (uint64_t)offset, UINT64_MAX);
 	if (r)
 		return r;
 	if (grows)
 		pf__inode_size_begin(cache, of->inode);
 	r = send(of, f, mode, offset, length);
+	if (!r && loses)
+		pf__io_drop(s->io, of->inode, (uint64_t)offset, (uint64_t)length);
 	if (!r)
-		pf__inode_local_write(cache, of->inode, grows ? (uint64_t)(offset + length) : 0,
-				      false, PF_ATTR_MODIFIED);
+		pf__io_note_write(s->io, of->inode, grows ? (uint64_t)(offset + length) : 0);
 	if (grows)
 		pf__inode_size_end(cache, of->inode);
 	return r;
@@ -79,7 +84,7 @@ int pf_fallocate(struct pf_file *file, int mode, off_t offset, off_t length)
 	if (!r)
 		r = check(of, mode, offset, length, &end);
 	if (!r)
-		r = pf__io_write_begin(&of->io, false);
+		r = pf__io_write_begin(&of->io, false, false);
 	if (!r) {
 		pf__from_open(&f, of);
 		r = allocate(of, &f, mode, offset, length);

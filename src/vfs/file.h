@@ -10,6 +10,12 @@
 #include "io/io.h"
 #include "vfs/walk.h"
 
+/* Asynchronous calls of one kind that take turns (vfs/aio.c), under the lock of its pool. */
+struct pf__aio_lane {
+	bool busy;
+	struct pf__list waiting; /* valid while busy */
+};
+
 struct pf__dirstream; /* vfs/dir.c: what a directory being read remembers */
 
 struct pf__open_file {
@@ -24,11 +30,13 @@ struct pf__open_file {
 	_Atomic bool ofd_locked; /* OFD locks were set: the last close takes them back */
 	uint64_t kh;             /* poll handle */
 	_Atomic int refs;        /* descriptors and calls in progress */
+	_Atomic int parts; /* of its memory: those refs together, the handle's users together */
 	_Atomic uint32_t
 	    pos_busy; /* 1, 2: a call at the position is under way, others sleep here */
 	off_t pos;    /* whoever holds pos_busy; directories: unused */
 	struct pf__dirstream *dir; /* the same; made by the first readdir */
 	struct pf__list link;      /* super->files, super->lock */
+	struct pf__aio_lane aio_reads, aio_writes;
 };
 
 struct pf_file {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pf_info(): what was negotiated, and counters, as names that stay and values. */
 #include "base/errmsg.h"
-#include "vfs/super.h"
+#include "vfs/internal.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -131,11 +131,47 @@ static void say_cache(const struct out *o, struct pf__super *s)
 	SAY(expired);
 	SAY(evicted);
 	SAY(bytes);
+	SAY(listings);
+	SAY(listing_bytes);
 #undef SAY
-	say(o, "io.direct_reads", "%" PRIu64, atomic_load(&s->stats.direct_reads));
-	say(o, "io.direct_writes", "%" PRIu64, atomic_load(&s->stats.direct_writes));
-	say(o, "io.bytes_read", "%" PRIu64, atomic_load(&s->stats.bytes_read));
-	say(o, "io.bytes_written", "%" PRIu64, atomic_load(&s->stats.bytes_written));
+}
+
+static void say_io(const struct out *o, const struct pf__super *s)
+{
+	static const char *const modes[] = {"auto", "none", "always"};
+	unsigned mode = (unsigned)s->io->config.cache;
+	struct pf_stats st = {.size = sizeof st};
+
+	pf__stats(s, &st);
+	say(o, "cache", "%s", mode < 3 ? modes[mode] : "auto");
+	say(o, "writeback", "%s", s->io->writeback ? "yes" : "no");
+#define SAY(field) say(o, "io." #field, "%" PRIu64, st.field)
+	SAY(reads_cached);
+	SAY(reads_direct);
+	SAY(writes_through);
+	SAY(writes_back);
+	SAY(writes_direct);
+	SAY(writes_parallel);
+	SAY(bytes_read);
+	SAY(bytes_written);
+	SAY(page_hits);
+	SAY(page_misses);
+	SAY(readahead_pages);
+	SAY(readahead_hits);
+	SAY(readahead_waste);
+	SAY(pages);
+	SAY(pages_dirty);
+	SAY(pages_writeback);
+	SAY(pages_flushed);
+	SAY(pages_evicted);
+	SAY(pages_dropped);
+	SAY(pages_lost);
+	SAY(cache_bytes);
+	SAY(cache_limit);
+	SAY(cache_peak);
+	SAY(dirty_waits);
+	SAY(dir_cache_hits);
+#undef SAY
 }
 
 int pf_info(struct pf_fs *fs, pf_info_fn fn, void *ctx)
@@ -148,5 +184,6 @@ int pf_info(struct pf_fs *fs, pf_info_fn fn, void *ctx)
 	say_mount(&o, fs);
 	say_conn(&o, fs->super->conn);
 	say_cache(&o, fs->super);
+	say_io(&o, fs->super);
 	return 0;
 }

@@ -56,6 +56,14 @@ ssize_t pf__read_at(struct pf__open_file *of, const struct iovec *iov, int iovcn
 ssize_t pf__write_at(struct pf__open_file *of, const struct iovec *iov, int iovcnt, off_t offset,
 		     off_t *end);
 
+/* ---- vfs/data.c */
+void pf__stats(const struct pf__super *s, struct pf_stats *st);
+/* ---- vfs/aio.c */
+/* Let the asynchronous calls end, and their threads; for pf_stop(). -EDEADLK on one of these. */
+int pf__aio_stop(struct pf__super *s);
+/* End those of group that have not begun. The number found. */
+int pf__aio_interrupt(struct pf__super *s, const void *group);
+
 /* ---- vfs/sync.c */
 int pf__fsync(struct pf__open_file *of, bool datasync);
 

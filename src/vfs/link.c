@@ -58,7 +58,7 @@ static int send_link(const struct pf__from *f, struct pf__inode *inode, const st
 	if (r.error == -EINTR)
 		pf__inode_invalidate(cache, inode, PF_ATTR_ALL);
 	if (r.error == -EEXIST || r.error == -EINTR)
-		pf__name_drop(cache, to->dir, to->name, to->len);
+		pf__name_doubted(f, to->dir, to->name, to->len);
 	if (r.error != -ENOSYS)
 		return r.error;
 	pf__conn_set_nosys(conn, FUSE_LINK);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/errmsg.h"
+#include "cache/dircache.h"
 #include "vfs/create.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,14 @@
 
 void pf__dir_touched(const struct pf__from *f, struct pf__inode *dir)
 {
+	pf__dir_count_change(dir);
 	pf__inode_bump(f->super->cache, dir, PF_ATTR_ALL);
+}
+
+void pf__name_doubted(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len)
+{
+	pf__name_drop(f->super->cache, dir, name, len);
+	pf__dir_count_change(dir);
 }
 
 /* ---- making */
@@ -181,7 +189,7 @@ static int send_remove(const struct pf__from *f, const struct pf__last *last, bo
 		pf__dir_touched(f, last->dir);
 	} else if (r.error == -EINTR || r.error == -ENOENT) {
 		/* Gone or not: nobody knows. */
-		pf__name_drop(cache, last->dir, last->name, last->len);
+		pf__name_doubted(f, last->dir, last->name, last->len);
 	}
 	return r.error;
 }

@@ -42,6 +42,10 @@ int pf__place_new(const struct pf__from *f, const char *path, unsigned walk, boo
 		  struct pf__last *last);
 /* The directory's names changed: its attributes with them. */
 void pf__dir_touched(const struct pf__from *f, struct pf__inode *dir);
+/* An attempt to change what the name is failed, or nobody knows whether it did: what was known of
+ * the name, or listed in its directory, is void. */
+void pf__name_doubted(const struct pf__from *f, struct pf__inode *dir, const char *name,
+		      size_t len);
 bool pf__read_only(const struct pf__from *f);
 
 /* ---- vfs/acl.c */

@@ -2,13 +2,20 @@
 /* What the server says unasked, and what else the connection tells: handed to caches and waiters.
  */
 #include "base/arith.h"
+#include "cache/dircache.h"
 #include "vfs/internal.h"
 #include <errno.h>
 
-/* No file data is cached: what STORE carries is only a hint at the size. */
+/* Set once the connection is ours. */
+static struct pf__io *io_of(struct pf__super *s)
+{
+	return __atomic_load_n(&s->io, __ATOMIC_ACQUIRE);
+}
+
 static int store(struct pf__super *s, const struct pf__notify *n)
 {
 	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
+	struct pf__io *io = io_of(s);
 	struct pf__attr attr;
 	int r = 0;
 
@@ -17,28 +24,82 @@ static int store(struct pf__super *s, const struct pf__notify *n)
 	if (!S_ISREG(pf__inode_type(inode)) || n->off < 0) {
 		r = -EINVAL;
 	} else if (n->len > 0) {
-		uint64_t end = pf__min_u64((uint64_t)n->off + (uint64_t)n->len, INT64_MAX);
+		uint64_t off = (uint64_t)n->off;
+		uint64_t end = pf__min_u64(off + (uint64_t)n->len, INT64_MAX);
 
 		pf__inode_attr(inode, 0, 0, &attr);
 		if (end > attr.attr.size)
 			pf__inode_local_write(s->cache, inode, end, false, 0);
+		if (io)
+			pf__io_store(io, inode, off, n->data, (size_t)(end - off),
+				     pf__max_u64(end, attr.attr.size));
 	}
 	pf__inode_put(s->cache, inode);
+	return r;
+}
+
+static int retrieve_data(struct pf__super *s, const struct pf__notify *n, struct pf__inode *inode)
+{
+	struct pf__io *io = io_of(s);
+	struct pf__attr attr;
+	struct iovec iov;
+	size_t max;
+	char *buf;
+	int r;
+
+	if (!S_ISREG(pf__inode_type(inode)) || n->off < 0 || !io)
+		return -EINVAL;
+	max = (size_t)pf__min_u64((uint64_t)n->len, s->max_write);
+	buf = pf__malloc(max ? max : 1);
+	if (!buf)
+		return -ENOMEM;
+	pf__inode_attr(inode, 0, 0, &attr);
+	iov.iov_base = buf;
+	iov.iov_len = pf__io_retrieve(io, inode, (uint64_t)n->off, buf, max, attr.attr.size);
+	r = pf__conn_notify_reply(s->conn, n, &iov, iov.iov_len ? 1 : 0);
+	pf__free(buf);
 	return r;
 }
 
 static int retrieve(struct pf__super *s, const struct pf__notify *n)
 {
 	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
-	bool regular;
+	int r;
 
 	if (!inode)
 		return -ENOENT;
-	regular = S_ISREG(pf__inode_type(inode));
+	r = retrieve_data(s, n, inode);
 	pf__inode_put(s->cache, inode);
-	if (!regular || n->off < 0 || !s->conn) /* not before the connection is ours */
-		return -EINVAL;
-	return pf__conn_notify_reply(s->conn, n, NULL, 0);
+	return r;
+}
+
+/* Attributes are void; the data of the range, too, if there is one. */
+static int inval_inode(struct pf__super *s, const struct pf__notify *n)
+{
+	int r = pf__cache_inval_inode(s->cache, n->nodeid);
+	struct pf__io *io = io_of(s);
+	struct pf__inode *inode;
+
+	if (r || n->off < 0 || !io)
+		return r;
+	inode = pf__inode_find(s->cache, n->nodeid);
+	if (!inode)
+		return 0;
+	pf__io_drop(io, inode, (uint64_t)n->off, n->len > 0 ? (uint64_t)n->len : UINT64_MAX);
+	pf__io_flush_begin(io, inode, (uint64_t)n->off, UINT64_MAX);
+	pf__inode_put(s->cache, inode);
+	return 0;
+}
+
+/* With a range the listing of a directory goes too, which is its data. */
+static int inval_inode(struct pf__super *s, const struct pf__notify *n)
+{
+	struct pf__inode *inode = n->off >= 0 ? pf__inode_find(s->cache, n->nodeid) : NULL;
+
+	if (inode)
+		pf__dircache_drop(s->cache, inode);
+	pf__inode_put(s->cache, inode);
+	return pf__cache_inval_inode(s->cache, n->nodeid);
 }
 
 static void prune(struct pf__super *s, const struct pf__notify *n)
@@ -60,7 +121,7 @@ static int notify(void *ctx, const struct pf__notify *n)
 		pf__polls_wake(s->polls, n->kh);
 		return 0;
 	case FUSE_NOTIFY_INVAL_INODE:
-		return pf__cache_inval_inode(s->cache, n->nodeid);
+		return inval_inode(s, n);
 	case FUSE_NOTIFY_INVAL_ENTRY:
 		return pf__cache_inval_entry(s->cache, n->nodeid, n->name, n->namelen,
 					     n->flags & FUSE_EXPIRE_ONLY);
@@ -87,6 +148,8 @@ static void dead(void *ctx)
 
 	pf__locks_wake_all(s->locks);
 	pf__polls_wake_all(s->polls);
+	if (io_of(s))
+		pf__io_dead(io_of(s));
 }
 
 static void tick(void *ctx, uint64_t now)
@@ -94,6 +157,8 @@ static void tick(void *ctx, uint64_t now)
 	struct pf__super *s = ctx;
 
 	pf__cache_tick(s->cache, now);
+	if (io_of(s))
+		pf__io_tick(io_of(s));
 }
 
 static void hanging_up(void *ctx)

@@ -4,6 +4,7 @@
  * and may be made gets CREATE (vfs/create.h). The order of checks and their errnos are Linux's.
  */
 #include "base/errmsg.h"
+#include "cache/dircache.h"
 #include "vfs/create.h"
 #include "vfs/internal.h"
 #include "vfs/names.h"
@@ -130,9 +131,13 @@ static int adopt_handle(struct pf__open_file *of, const struct fuse_open_out *op
 	int r;
 
 	of->io.fh = open->fh;
-	r = pf__io_open(&of->io, open->open_flags, flags);
-	if (r)
+	r = pf__io_file_open(&of->io, open->open_flags, flags);
+	if (r) {
+		pf__io_file_close(&of->io);
 		pf__release_sync(of);
+	} else if (of->is_dir && !(of->io.open_flags & FOPEN_KEEP_CACHE)) {
+		pf__dircache_drop(of->super->cache, of->inode);
+	}
 	return r;
 }
 
@@ -140,37 +145,70 @@ static int adopt_handle(struct pf__open_file *of, const struct fuse_open_out *op
 static int adopt_nothing(struct pf__open_file *of, int flags)
 {
 	uint32_t open_flags = FOPEN_KEEP_CACHE | (of->is_dir ? FOPEN_CACHE_DIR : 0);
+	int r;
 
 	of->no_release = true;
-	return pf__io_open(&of->io, open_flags, flags);
+	r = pf__io_file_open(&of->io, open_flags, flags);
+	if (r)
+		pf__io_file_close(&of->io);
+	return r;
 }
 
 /* What O_TRUNC leaves to do once the file is open. */
 static int truncate_opened(const struct opening *o, struct pf__open_file *of)
 {
-	struct pf__super *s = o->f.super;
-
 	if (!(o->flags & O_TRUNC) || of->is_dir)
 		return 0;
-	if (!pf__conn_has(s->conn, FUSE_ATOMIC_O_TRUNC) || of->no_release)
+	if (!pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC) || of->no_release)
 		return pf__truncate(&o->f, of->inode, NULL, 0);
-	pf__inode_local_write(s->cache, of->inode, 0, true, PF_ATTR_MODIFIED);
 	return 0;
+}
+
+/* The server has truncated with its OPEN. */
+static void truncated_by_open(const struct opening *o, struct pf__inode *inode)
+{
+	struct pf__super *s = o->f.super;
+	struct pf__attr a;
+
+	pf__inode_attr(inode, 0, 0, &a);
+	pf__inode_local_write(s->cache, inode, 0, true, PF_ATTR_MODIFIED);
+	pf__io_truncated(s->io, inode, a.attr.size, 0);
+	pf__io_note_write(s->io, inode, 0);
+}
+
+/* OPEN with O_TRUNC: no write may come between it and what we know afterwards. */
+static int send_truncating_open(const struct opening *o, struct pf__inode *inode,
+				struct fuse_open_out *out, bool *refused)
+{
+	struct pf__io *io = o->f.super->io;
+	int r = pf__io_gate_enter(io, inode);
+
+	*refused = false;
+	if (r)
+		return r;
+	r = pf__io_hold(io, inode);
+	if (!r) {
+		r = send_open(o, inode, false, out, refused);
+		if (!r)
+			truncated_by_open(o, inode);
+		pf__io_release(io, inode);
+	}
+	pf__io_gate_leave(io, inode);
+	return r;
 }
 
 /* Open at the server; on failure nothing of it is left there. */
 static int open_handle(const struct opening *o, struct pf__open_file *of)
 {
 	struct fuse_open_out out = {0};
-	bool refused;
-	int r;
+	bool refused, truncates = (o->flags & O_TRUNC) && !of->is_dir &&
+				  pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC);
+	int r = truncates ? pf__kill_priv(&o->f, of->inode) : 0;
 
-	if ((o->flags & O_TRUNC) && pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC)) {
-		r = pf__kill_priv(&o->f, of->inode);
-		if (r)
-			return r;
-	}
-	r = send_open(o, of->inode, of->is_dir, &out, &refused);
+	if (r)
+		return r;
+	r = truncates ? send_truncating_open(o, of->inode, &out, &refused)
+		      : send_open(o, of->inode, of->is_dir, &out, &refused);
 	if (refused) {
 		of->io.fh = out.fh;
 		pf__release_sync(of);
@@ -182,8 +220,10 @@ static int open_handle(const struct opening *o, struct pf__open_file *of)
 	if (r)
 		return r;
 	r = truncate_opened(o, of);
-	if (r)
+	if (r) {
+		pf__io_file_close(&of->io);
 		pf__release_sync(of);
+	}
 	return r;
 }
 
@@ -191,8 +231,10 @@ static int publish(const struct opening *o, struct pf__open_file *of)
 {
 	int r = pf__open_file_publish(of, o->file);
 
-	if (r)
+	if (r && !of->is_path) {
+		pf__io_file_close(&of->io);
 		pf__release_sync(of);
+	}
 	return r;
 }
 
@@ -251,6 +293,9 @@ static int open_created(const struct opening *o, struct pf__inode *inode,
 		pf__inode_put(o->f.super->cache, inode);
 		return r;
 	}
+	/* It may have been there all the same. */
+	if ((o->flags & O_TRUNC) && pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC))
+		pf__io_truncated(o->f.super->io, inode, 0, 0);
 	r = adopt_handle(of, open, o->flags);
 	if (!r)
 		r = publish(o, of);

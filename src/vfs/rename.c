@@ -56,15 +56,14 @@ static void renamed(const struct pf__from *f, const struct renaming *x)
 
 static int rename_now(const struct pf__from *f, const struct renaming *x)
 {
-	struct pf__cache *cache = f->super->cache;
 	int err = send_rename(f, x);
 
 	if (!err) {
 		renamed(f, x);
 	} else if (err == -EINTR || err == -ENOENT) {
 		/* Done or not: nobody knows. */
-		pf__name_drop(cache, x->from.dir, x->from.name, x->from.len);
-		pf__name_drop(cache, x->to.dir, x->to.name, x->to.len);
+		pf__name_doubted(f, x->from.dir, x->from.name, x->from.len);
+		pf__name_doubted(f, x->to.dir, x->to.name, x->to.len);
 	}
 	return err;
 }

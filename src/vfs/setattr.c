@@ -8,7 +8,16 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 
-int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_setattr_in *in)
+/* Which attributes a SETATTR changes at the server, of those that may be ours. */
+static uint32_t changed_fields(const struct fuse_setattr_in *in)
+{
+	return (in->valid & FATTR_SIZE ? PF_ATTR_SIZE : 0) |
+	       (in->valid & FATTR_MTIME ? PF_ATTR_MTIME : 0) |
+	       (in->valid & FATTR_CTIME ? PF_ATTR_CTIME : 0);
+}
+
+static int send_setattr(const struct pf__from *f, struct pf__inode *inode,
+			struct fuse_setattr_in *in, uint32_t fields)
 {
 	struct pf__cache *cache = f->super->cache;
 	struct pf__sample sample = pf__cache_sample(cache);
@@ -16,8 +25,6 @@ int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_s
 	struct pf__req r;
 	int err;
 
-	if (pf__inode_is_bad(inode))
-		return -EIO;
 	pf__req_init(&r, &f->caller, FUSE_SETATTR, pf__inode_nodeid(inode));
 	pf__req_in(&r, in, sizeof *in);
 	pf__req_out(&r, &reply, sizeof reply);
@@ -30,11 +37,67 @@ int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_s
 	pf__inode_drop_acls(cache, inode);
 	err = pf__inode_set_attr_changed(cache, inode, &reply.attr,
 					 pf__attr_until(reply.attr_valid, reply.attr_valid_nsec),
-					 &sample);
+					 &sample, fields);
 	/* Who may pass through a directory has changed: its name is asked for again. */
 	if (!err && (in->valid & FATTR_MODE) && pf__inode_type(inode) == S_IFDIR)
 		pf__inode_expire_names(cache, inode);
 	return err;
+}
+
+/*
+ * Where the times are ours, a change goes behind the data that was written before it, and takes the
+ * times along.
+ */
+static int setattr_owned(const struct pf__from *f, struct pf__inode *inode,
+			 struct fuse_setattr_in *in)
+{
+	struct pf__io *io = f->super->io;
+	uint32_t fields = changed_fields(in), seq;
+	int err = 0;
+
+	if (!(in->valid & FATTR_SIZE))
+		err = pf__io_flush(io, inode, 0, UINT64_MAX);
+	if (err)
+		return err;
+	if (!(in->valid & FATTR_SIZE))
+		pf__io_touch_ctime(io, inode);
+	seq = pf__io_times_add(io, inode, in);
+	err = send_setattr(f, inode, in, fields);
+	if (!err)
+		pf__io_times_sent(io, inode, seq);
+	return err;
+}
+
+int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_setattr_in *in)
+{
+	if (pf__inode_is_bad(inode))
+		return -EIO;
+	if (pf__inode_owned(inode))
+		return setattr_owned(f, inode, in);
+	return send_setattr(f, inode, in, changed_fields(in));
+}
+
+static bool not_allowed(int err)
+{
+	return err == -EPERM || err == -EACCES || err == -EROFS || err == -ENOSYS ||
+	       err == -ENOENT || err == -ESTALE;
+}
+
+int pf__flush_times(const struct pf__from *f, struct pf__inode *inode)
+{
+	struct pf__io *io = f->super->io;
+	struct fuse_setattr_in in = {0};
+	uint32_t seq = pf__io_times_add(io, inode, &in);
+	int err;
+
+	if (!seq || pf__inode_is_bad(inode))
+		return 0;
+	if (pf__io_any_writer(io, inode, &in.fh))
+		in.valid |= FATTR_FH;
+	err = send_setattr(f, inode, &in, 0);
+	if (!err || not_allowed(err))
+		pf__io_times_sent(io, inode, seq);
+	return not_allowed(err) ? 0 : err;
 }
 
 /* ---- suid and sgid */
@@ -87,10 +150,33 @@ int pf__kill_priv(const struct pf__from *f, struct pf__inode *inode)
 
 /* ---- truncation */
 
+/* The writers' gate is passed. WRITEs under way must not make the file longer again. */
+static int truncate_alone(const struct pf__from *f, struct pf__inode *inode,
+			  struct fuse_setattr_in *in)
+{
+	struct pf__super *s = f->super;
+	struct pf__attr before, after;
+	int err = pf__io_hold(s->io, inode);
+
+	if (err)
+		return err;
+	pf__inode_attr(inode, 0, 0, &before);
+	pf__inode_size_begin(s->cache, inode);
+	if (before.attr.size != in->size)
+		pf__io_touch_mtime(s->io, inode);
+	err = pf__setattr(f, inode, in);
+	if (!err) {
+		pf__inode_attr(inode, 0, 0, &after);
+		pf__io_truncated(s->io, inode, before.attr.size, after.attr.size);
+	}
+	pf__inode_size_end(s->cache, inode);
+	pf__io_release(s->io, inode);
+	return err;
+}
+
 int pf__truncate(const struct pf__from *f, struct pf__inode *inode, struct pf__open_file *file,
 		 off_t length)
 {
-	struct pf__cache *cache = f->super->cache;
 	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_LOCKOWNER,
 				     .size = (uint64_t)length,
 				     .lock_owner = pf__caller_lock_owner(&f->caller)};
@@ -109,9 +195,11 @@ int pf__truncate(const struct pf__from *f, struct pf__inode *inode, struct pf__o
 		if (err)
 			return err;
 	}
-	pf__inode_size_begin(cache, inode);
-	err = pf__setattr(f, inode, &in);
-	pf__inode_size_end(cache, inode);
+	err = pf__io_gate_enter(f->super->io, inode);
+	if (err)
+		return err;
+	err = truncate_alone(f, inode, &in);
+	pf__io_gate_leave(f->super->io, inode);
 	return err;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vfs/super.h"
 #include "base/arith.h"
+#include "base/clock.h"
 #include "base/errmsg.h"
 #include "base/hash.h"
 #include "vfs/internal.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,15 +18,16 @@
 #define STOP_TIMEOUT_MS       10000
 #define GIVEN_UP_TIMEOUT_MS   100 /* for a server that did not answer in that time */
 #define DEFAULT_MAX_NAMES     1000000
-#define DEFAULT_MAX_READAHEAD (128u << 10)
+#define DEFAULT_MAX_READAHEAD (1u << 20)
 #define MAX_PAGES_LIMIT       256
 #define PAGE                  4096u
+#define SYNC_TIMEOUT          (300 * PF_NSEC_PER_SEC) /* as for a server that ends */
 /* A WRITE's two headers, and the header of a reply. */
 #define WRITE_OVERHEAD (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define REPLY_OVERHEAD (sizeof(struct fuse_out_header))
 
-/* All that the client does when a server wants it. Not yet: caching writes back, passthrough, DAX,
- * submounts, io_uring, mapped ids. */
+/* All that the client does when a server wants it. Not yet: passthrough, DAX, submounts, io_uring,
+ * mapped ids. */
 #define OFFERED                                                                                    \
 	(FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |          \
 	 FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE |                 \
@@ -34,7 +37,8 @@
 	 FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_NO_OPENDIR_SUPPORT |                          \
 	 FUSE_EXPLICIT_INVAL_DATA | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_INIT_EXT |  \
 	 FUSE_SECURITY_CTX | FUSE_CREATE_SUPP_GROUP | FUSE_HAS_EXPIRE_ONLY | FUSE_HAS_RESEND |     \
-	 FUSE_REQUEST_TIMEOUT | FUSE_NO_EXPORT_SUPPORT)
+	 FUSE_REQUEST_TIMEOUT | FUSE_NO_EXPORT_SUPPORT | FUSE_WRITEBACK_CACHE |                    \
+	 FUSE_DIRECT_IO_ALLOW_MMAP)
 
 int pf__options_read(struct pf_options *to, const struct pf_options *from)
 {
@@ -74,6 +78,8 @@ static void want_init(struct pf__init_want *w, const struct pf__transport *t,
 	if (o->max_write)
 		carried = pf__min_u64(carried, o->max_write);
 	w->max_write = (uint32_t)pf__max_u64(PF_ALIGN_DOWN(carried, PAGE), PAGE);
+	if (o->no_writeback)
+		w->flags &= ~FUSE_WRITEBACK_CACHE;
 	if (o->no_readdirplus)
 		w->flags &= ~(FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO);
 }
@@ -100,7 +106,16 @@ static void give_back(void *ctx, uint64_t nodeid, uint64_t nlookup)
 		pf__conn_forget(s->conn, nodeid, nlookup);
 }
 
-static const struct pf__cache_ops cache_ops = {.forget = give_back};
+static void data_changed(void *ctx, struct pf__inode *inode, uint64_t old_size, uint64_t new_size,
+			 bool new_mtime)
+{
+	struct pf__super *s = ctx;
+
+	if (s->io)
+		pf__io_data_changed(s->io, inode, old_size, new_size, new_mtime);
+}
+
+static const struct pf__cache_ops cache_ops = {.forget = give_back, .data_changed = data_changed};
 
 static void super_free(struct pf__super *s)
 {
@@ -131,6 +146,7 @@ static struct pf__super *super_new(void)
 	s->dev = next_dev();
 	s->next_kh = 1;
 	s->next_group = 1;
+	s->fsize_limit = UINT64_MAX;
 	s->owner_key[0] = pf__hash_seed();
 	s->owner_key[1] = pf__hash_u64(s->owner_key[0], 1);
 	pf__list_init(&s->files);
@@ -152,6 +168,24 @@ void pf__super_put(struct pf__super *s)
 {
 	if (atomic_fetch_sub(&s->refs, 1) == 1)
 		super_free(s);
+}
+
+static int open_io(struct pf__super *s, const struct pf_options *o)
+{
+	struct pf__io_config config = {.cache = o->cache,
+				       .cache_bytes = o->cache_bytes,
+				       .dirty_bytes = o->dirty_bytes,
+				       .dirty_expire_ms = o->dirty_expire_ms,
+				       .max_read = s->max_read,
+				       .max_write = s->max_write,
+				       .read_only = s->mount.read_only};
+	struct pf__io *io;
+	int r = pf__io_open(&io, s->conn, s->cache, &config);
+
+	/* Notifications may come already. */
+	if (!r)
+		__atomic_store_n(&s->io, io, __ATOMIC_RELEASE);
+	return r;
 }
 
 /* Takes over t. */
@@ -178,6 +212,7 @@ static int super_connect(struct pf__super *s, struct pf__transport *t, const str
 		t->ops->free(t);
 		return r;
 	}
+	s->no_threads = o->no_service_thread;
 	s->transport = t->ops->name;
 	s->max_reply = t->max_recv > REPLY_OVERHEAD ? t->max_recv - REPLY_OVERHEAD : 0;
 	want_init(&config.want, t, &s->mount, o);
@@ -189,7 +224,13 @@ static int super_connect(struct pf__super *s, struct pf__transport *t, const str
 	}
 	s->got = pf__conn_got(s->conn);
 	set_limits(s);
-	return 0;
+	r = open_io(s, o);
+	if (r) {
+		pf__conn_close(s->conn, STOP_TIMEOUT_MS);
+		s->conn = NULL;
+		pf__cache_close(s->cache);
+	}
+	return r;
 }
 
 /* The server's own last words say more than what happened to the connection. */
@@ -239,6 +280,7 @@ int pf__super_open(struct pf_fs **fs, struct pf__transport *t, const struct pf_o
 	if (!r && !view) {
 		pf__conn_close(s->conn, STOP_TIMEOUT_MS);
 		pf__cache_close(s->cache);
+		pf__io_close(s->io);
 		super_free(s);
 		r = -ENOMEM;
 	}
@@ -310,19 +352,27 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 	return r ? r : pf__super_open(fs, t, options, NULL, NULL, NULL);
 }
 
-/* Every handle back first, then every lookup, which the handles' inodes held until then. */
-static void super_disconnect(struct pf__super *s)
+/* Dirty data first, then every handle, then every lookup, which the handles' inodes held until
+ * then. Pages of data lost since the start. */
+static uint64_t super_disconnect(struct pf__super *s)
 {
 	bool answered;
+	uint64_t lost;
 
+	(void)pf__io_sync_all(s->io, pf__now() + SYNC_TIMEOUT);
 	pf__files_release_all(s);
 	answered = pf__conn_drain(s->conn, STOP_TIMEOUT_MS);
+	pf__io_finish(s->io);
 	pf__cache_shrink(s->cache);
 	pf__conn_flush_forgets(s->conn);
 	pf__conn_close(s->conn, answered ? STOP_TIMEOUT_MS : GIVEN_UP_TIMEOUT_MS);
+	lost = pf__io_finish(s->io); /* what was under way at a server that did not answer */
 	s->conn = NULL;
 	pf__cache_close(s->cache);
 	s->cache = NULL;
+	pf__io_close(s->io);
+	s->io = NULL;
+	return lost;
 }
 
 /* Was the server lost before the end? Then an errno, and why: its own end, if that is known. */
@@ -347,6 +397,7 @@ int pf_stop(struct pf_fs *fs)
 {
 	struct pf__super *s;
 	char why[700];
+	uint64_t pages;
 	int r = 0, lost;
 
 	if (!fs)
@@ -354,15 +405,24 @@ int pf_stop(struct pf_fs *fs)
 	s = fs->super;
 	if (!fs->is_root_view)
 		return pf__fail(-EINVAL, "stop: a view ends with pf_view_free()");
+	r = pf__aio_stop(s);
+	if (r)
+		return pf__fail(r, "stop: not from the callback of an asynchronous call");
 	lost = loss(s, why, sizeof why);
-	super_disconnect(s);
+	pages = super_disconnect(s);
 	if (s->owner_ops && s->owner_ops->stop)
 		r = s->owner_ops->stop(s->owner);
 	s->owner_ops = NULL;
 	pf__free(fs);
 	pf__super_put(s);
+	if (lost && pages)
+		return pf__fail(lost, "%s; %" PRIu64 " KiB of data were not written", why,
+				pages * PF_PAGE / 1024);
 	if (lost)
 		return pf__fail(lost, "%s", why);
+	if (pages)
+		return pf__fail(-EIO, "%" PRIu64 " KiB of data were not written",
+				pages * PF_PAGE / 1024);
 	return r < 0 ? r : 0;
 }
 

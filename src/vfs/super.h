@@ -41,6 +41,7 @@ struct pf__owner_ops {
 };
 
 struct pf__locks; /* vfs/locks.c: local POSIX and flock locks */
+struct pf__aio;   /* vfs/aio.c: asynchronous calls and their threads */
 struct pf__polls; /* vfs/poll.c: who waits for NOTIFY_POLL */
 
 struct pf__super {
@@ -57,16 +58,19 @@ struct pf__super {
 	_Atomic int refs; /* the root view, views, open files */
 	struct pf__locks *locks;
 	struct pf__polls *polls;
+	struct pf__aio *_Atomic aio;  /* made by the first asynchronous call */
+	bool no_threads;              /* the option no_service_thread */
 	struct pf__mutex lock;        /* PF_RANK_SUPER: files, gate_waiters */
 	struct pf__list files;        /* struct pf__open_file.link */
 	struct pf__list gate_waiters; /* vfs/lookup.c; under lock */
 	_Atomic uint64_t next_kh;
 	dev_t dev; /* st_dev of its files: another one for each file system of the process */
 	_Atomic uint64_t next_group;
-	_Atomic bool stopped;  /* pf_stop() has ended it: conn and cache are gone */
-	const char *transport; /* its name, for pf_info() */
-	size_t max_reply;      /* bytes of a reply's body that the transport carries */
-	struct pf__io_stats stats;
+	_Atomic bool stopped;         /* pf_stop() has ended it: conn and cache are gone */
+	const char *transport;        /* its name, for pf_info() */
+	size_t max_reply;             /* bytes of a reply's body that the transport carries */
+	struct pf__io *io;            /* file data */
+	_Atomic uint64_t fsize_limit; /* RLIMIT_FSIZE, when last asked for */
 };
 
 /* A view. The root view belongs to pf_start()/pf_attach(). */

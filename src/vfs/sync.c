@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* fsync(2), fdatasync(2), syncfs(2), statvfs(3). */
+#include "base/clock.h"
 #include "base/errmsg.h"
 #include "vfs/internal.h"
 #include <errno.h>
 #include <string.h>
+
+/* Data, then times, then what the server has to do. */
+static int sync_data(struct pf__open_file *of, const struct pf__from *f)
+{
+	int r = pf__io_flush(of->super->io, of->inode, 0, UINT64_MAX), late;
+
+	late = pf__io_error(&of->io);
+	r = r ? r : late;
+	return r ? r : pf__flush_times(f, of->inode);
+}
 
 int pf__fsync(struct pf__open_file *of, bool datasync)
 {
@@ -13,10 +24,12 @@ int pf__fsync(struct pf__open_file *of, bool datasync)
 	struct pf__conn *conn = of->super->conn;
 	struct pf__from f;
 	struct pf__req r;
+	int err;
 
-	if (pf__conn_nosys(conn, op))
-		return 0;
 	pf__from_open(&f, of);
+	err = sync_data(of, &f);
+	if (err || pf__conn_nosys(conn, op))
+		return err;
 	pf__req_init(&r, &f.caller, op, pf__inode_nodeid(of->inode));
 	pf__req_in(&r, &in, sizeof in);
 	pf__request(conn, &r);
@@ -43,6 +56,8 @@ int pf_syncfs(struct pf_fs *fs)
 	struct pf__req r;
 	int err = pf__from_fs(&f, fs);
 
+	if (!err)
+		err = pf__io_sync_all(f.super->io, PF_TIME_FOREVER);
 	if (err)
 		return pf__fail_op(err, "syncfs", NULL);
 	if (f.super->got->dialect.minor < pf__op_get(FUSE_SYNCFS)->since ||

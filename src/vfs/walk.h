@@ -77,6 +77,9 @@ int pf__setattr(const struct pf__from *f, struct pf__inode *inode, struct fuse_s
  * KILL_SUIDGID, FH and lock owner when file is given, SIZE_UNSTABLE). */
 int pf__truncate(const struct pf__from *f, struct pf__inode *inode, struct pf__open_file *file,
 		 off_t length);
+/* Local times of an inode whose times are ours go to the server, if they are newer than what it
+ * has. 0 or negative errno; that the server does not allow it is no error. */
+int pf__flush_times(const struct pf__from *f, struct pf__inode *inode);
 /* suid and sgid go when someone writes who may not keep them: before a write, truncation, fallocate
  * or copy by f's caller. With KILLPRIV (V1, V2) the server does it: 0 at once. Rule P5, Q1..Q4. */
 int pf__kill_priv(const struct pf__from *f, struct pf__inode *inode);

@@ -261,7 +261,7 @@ static void deadline(void **state)
 	struct mock *m;
 	struct scene s;
 
-	o.pf.request_timeout_ms = 200;
+	o.pf.request_timeout_ms = 1000; /* what comes before must be answered in time */
 	m = mock_start(&o);
 	s = begin(m, m->fs, "a");
 	run(&s);

@@ -89,9 +89,9 @@ static void short_read_is_the_end(void **state)
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 116, O_RDONLY, 0, &f);
 	struct stat st;
-	char buf[16];
+	char buf[16], data[112] = {0};
 
-	mock_read(m, 42, 100, 16, "0123456789ab", 12);
+	mock_read(m, 42, 0, 116, data, sizeof(data));
 	assert_int_equal(pf_pread(f, buf, 16, 100), 12);
 	mock_getattr(m, 42, REG, 112, MOCK_FOREVER);
 	ok(pf_fstat(f, &st));
@@ -264,13 +264,13 @@ static void append_knows_the_size(void **state)
 {
 	struct pf_file *f;
 	struct mock *m = start_open(NULL, 100, O_RDWR | O_APPEND, 0, &f);
-	char buf[16];
+	char buf[16], data[50] = {0};
 
 	mock_write(m, 42, 100, 4, 4);
 	assert_int_equal(pf_write(f, "1234", 4), 4);
 	mock_write(m, 42, 104, 4, 4);
 	assert_int_equal(pf_write(f, "5678", 4), 4);
-	mock_read(m, 42, 40, 16, "0123456789", 10);
+	mock_read(m, 42, 0, 108, data, sizeof(data));
 	assert_int_equal(pf_pread(f, buf, 16, 40), 10);
 	mock_getattr(m, 42, REG, 50, MOCK_FOREVER);
 	mock_error(mock_expect(m, FUSE_WRITE, 42, NULL), EIO);

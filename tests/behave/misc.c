@@ -248,14 +248,15 @@ static bool copies(const struct mock_req *req, void *ctx)
 	       in->off_in == 256 << 10 && in->off_out == 65536 && in->len == 65536;
 }
 
+/* Where we read and write ourselves the requests are the caller's own. */
 static struct mock *start_two(const struct mock_options *o, struct pf_file **f, struct pf_file **g)
 {
 	struct mock *m = mock_start(o);
-	struct fuse_open_out out = {.fh = 12};
+	struct fuse_open_out out = {.fh = 12, .open_flags = FOPEN_DIRECT_IO};
 
 	mock_lookup(m, 1, "a", 42, REG, 1 << 20, MOCK_FOREVER);
 	mock_lookup(m, 1, "b", 43, REG, 65536, MOCK_FOREVER);
-	mock_open(m, 42, 0);
+	mock_open(m, 42, FOPEN_DIRECT_IO);
 	mock_body(mock_expect(m, FUSE_OPEN, 43, NULL), &out, sizeof(out));
 	mock_times(mock_flush(m, MOCK_ANY), 2);
 	mock_times(mock_release(m, MOCK_ANY), 2);

@@ -503,7 +503,7 @@ static void dp_read_sends_no_times(void **state)
 
 	lookup_as(&w, "foo", 42, S_IFREG | 0755, OTHER, OTHER);
 	mock_open(w.m, 42, 0);
-	mock_read(w.m, 42, 0, 1, "x", 1);
+	mock_read(w.m, 42, 0, 10, "xxxxxxxxxx", 10);
 	mock_flush(w.m, 42);
 	mock_release(w.m, 42);
 	ok(pf_open(w.user, "foo", O_RDONLY, 0, &f));

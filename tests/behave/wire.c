@@ -26,8 +26,8 @@ static int look_at_init(struct mock *m, struct mock_req *req, void *ctx)
 	for (size_t i = 0; i < sizeof(in->unused) / sizeof(in->unused[0]); i++)
 		if (in->unused[i])
 			mock_fail(m, "INIT: unused[%zu] is %u", i, in->unused[i]);
-	if (flags & ((1u << 31) | FUSE_WRITEBACK_CACHE | FUSE_SUBMOUNTS | FUSE_MAP_ALIGNMENT |
-		     FUSE_PASSTHROUGH | FUSE_OVER_IO_URING | FUSE_ALLOW_IDMAP))
+	if (flags & ((1u << 31) | FUSE_SUBMOUNTS | FUSE_MAP_ALIGNMENT | FUSE_PASSTHROUGH |
+		     FUSE_OVER_IO_URING | FUSE_ALLOW_IDMAP))
 		mock_fail(m, "INIT: flags %" PRIx64 " that cannot be honoured", flags);
 	*(uint64_t *)ctx = flags;
 	return 0;

@@ -114,7 +114,7 @@ static void a_setattr_counts_in_any_case(void **state)
 	struct pf__attr a;
 
 	pf__inode_bump(c, i, 0);
-	pf__inode_set_attr_changed(c, i, &attr, PF_TIME_FOREVER, &before);
+	pf__inode_set_attr_changed(c, i, &attr, PF_TIME_FOREVER, &before, PF_ATTR_MODE);
 	assert_int_equal(size_of(i), 3);
 	assert_false(pf__inode_attr(i, PF_ATTR_MODE, pf__now_coarse(), &a));
 	pf__inode_put(c, i);

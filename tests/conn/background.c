@@ -145,7 +145,7 @@ static void test_close_waits(void **state)
 	peer_open(&p);
 	for (int i = 0; i < 100; i++)
 		submit(&p, &b[i], i + 1, 0, &ended);
-	pf__conn_close(p.conn, 2000);
+	pf__conn_close(p.conn, 60000);
 	p.conn = NULL;
 	assert_int_equal(ended, 100);
 	for (int i = 0; i < 100; i++)

@@ -151,6 +151,7 @@ static bool fail_allocation(uint64_t nth, bool service)
 	bool reached;
 
 	prepare(&p, service);
+	p.config.init_timeout_ms = 60000; /* memory is all that is short */
 	pf__alloc_fail_at(nth, 0);
 	err = open_over(&p, "seed=3,dup=4,tx-delay=3:1", no_trace);
 	if (err)

@@ -42,9 +42,10 @@ static bool play(struct peer *p, const struct fuse_in_header *h, const void *arg
 	n = s->interrupts + 1;
 	if (n == 1 && s->answer_first)
 		peer_reply(p, h->unique, s->answer_first, NULL, 0);
+	/* Before what ends the request: whoever waits for either must find both. */
+	atomic_store(&s->interrupts, n);
 	if ((int)n == s->finish_at)
 		finish(p, s);
-	atomic_store(&s->interrupts, n);
 	return true;
 }
 

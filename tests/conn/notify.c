@@ -332,11 +332,11 @@ static void test_own_event_loop(void **state)
 	pf__request_background(p.conn, &req);
 	pf__conn_forget(p.conn, 5, 1);
 	while (!ended) {
-		assert_int_equal(poll(&fd, 1, 5000), 1);
+		assert_int_equal(poll(&fd, 1, 60000), 1);
 		assert_err(pf__conn_service(p.conn), 0);
 	}
 	notify_entry(&p, 1, "bar");
-	assert_int_equal(poll(&fd, 1, 5000), 1);
+	assert_int_equal(poll(&fd, 1, 60000), 1);
 	assert_err(pf__conn_service(p.conn), 0);
 	assert_string_equal(l.name, "bar");
 	while (!p.seen[FUSE_FORGET]) {
@@ -345,7 +345,7 @@ static void test_own_event_loop(void **state)
 	}
 	assert_true(l.ticks > 0);
 	peer_hang_up(&p);
-	assert_int_equal(poll(&fd, 1, 5000), 1);
+	assert_int_equal(poll(&fd, 1, 60000), 1);
 	assert_err(pf__conn_service(p.conn), -ENOTCONN);
 	peer_end(&p);
 }

@@ -120,7 +120,7 @@ void peer_init(struct peer *p, peer_fn handler, void *ctx)
 		     .max_readahead = 128 << 10,
 		     .max_write = 128 << 10,
 		     .max_pages = 32},
-	    .init_timeout_ms = 5000,
+	    .init_timeout_ms = 60000,
 	    .service_thread = true,
 	    .ops = &p->ops,
 	    .ctx = p,
@@ -202,7 +202,7 @@ int ask_getattr(struct pf__conn *conn, uint64_t nodeid)
 void wait_for(_Atomic unsigned *n, unsigned least)
 {
 	for (int i = 0; atomic_load(n) < least; i++) {
-		if (i > 10000) {
+		if (i > 50000) {
 			fprintf(stderr, "waited for %u, have %u\n", least, atomic_load(n));
 			abort();
 		}

@@ -6,7 +6,7 @@
  *   chain=SECONDS    a process that forks itself and exits, again and again
  *   ignore-term      SIGTERM
  *   close-all        every descriptor
- *   kill-parent=SIG  the process that watches over it
+ *   kill-parent=SIG  the process that watches over it; where that kills, it is the last word
  *   stop             itself, by SIGSTOP
  *   exec             become sleep(1)
  *   target=PATH      mount there; target-long: a path of 4096 bytes
@@ -66,6 +66,14 @@ static void chain(int seconds)
 		if (fork())
 			_exit(0);
 	_exit(0);
+}
+
+/* The watcher's death is ours, too, but it takes a moment in which we could go on to serve. */
+static void kill_parent(int sig)
+{
+	kill(getppid(), sig);
+	if (sig == SIGKILL)
+		pause();
 }
 
 static void close_all(void)
@@ -339,7 +347,7 @@ static void do_word(const char *w)
 	else if (is(w, "chain=", &v))
 		chain(atoi(v));
 	else if (is(w, "kill-parent=", &v))
-		kill(getppid(), atoi(v));
+		kill_parent(atoi(v));
 	else if (is(w, "target=", &v))
 		target = v;
 	else if (is(w, "data=", &v))

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define MINI_REPLY   (1 << 20)
-#define MINI_WAIT_MS 20000
+#define MINI_WAIT_MS 60000
 
 /* One request and its reply's body (*n bytes into out, size at most MINI_REPLY). 0 or errno. */
 static inline int mini_call(int fd, uint32_t opcode, uint64_t nodeid, const void *in, size_t in_len,

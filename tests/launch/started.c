@@ -79,6 +79,18 @@ int stop(struct pf__launch *l, int fd)
 	return pf__launch_stop(l, 100, &status) ? -1 : status;
 }
 
+int hang_up(struct pf__launch *l, int fd)
+{
+	pid_t pid = pf__launch_server_pid(l);
+
+	if (fd < 0)
+		fd = pf__launch_take_fd(l);
+	shutdown(fd, SHUT_RDWR);
+	if (pid > 0)
+		ends_within(pid, ALIVE_MS);
+	return stop(l, fd);
+}
+
 const char *word_in_scratch(const char *word, const char *name)
 {
 	static char bufs[4][160];

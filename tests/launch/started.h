@@ -6,6 +6,8 @@
 #include "launch/launch.h"
 #include <stdarg.h>
 
+#define ALIVE_MS 60000 /* for what will happen, on a busy machine too */
+
 extern const char *fakeserver; /* its path, from $FAKESERVER */
 extern char scratch[64];       /* a directory of the test's own */
 
@@ -21,6 +23,10 @@ int start(struct pf__launch **l, unsigned timeout_ms, ...);
 int serves(struct pf__launch *l, int *fd);
 /* Close fd and stop with a short grace. The server's wait status; fails the test on error. */
 int stop(struct pf__launch *l, int fd);
+
+/* The same for a server that ends by itself when its device hangs up: it has all the time for that.
+ */
+int hang_up(struct pf__launch *l, int fd);
 
 /* A path in the scratch directory (a few static buffers, in turn), and "word" + that path. */
 const char *in_scratch(const char *name);

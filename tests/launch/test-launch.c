@@ -15,8 +15,6 @@
 
 #include <cmocka.h>
 
-#define ALIVE_MS 10000
-
 static void mounts_and_serves(void **state)
 {
 	struct pf__launch *l;
@@ -42,7 +40,7 @@ static void mounts_and_serves(void **state)
 	assert_int_equal(serves(l, &fd), 0);
 	assert_int_equal(pf__launch_take_fd(l), -1);
 	assert_int_equal(mini_destroy(fd), 0);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 	assert_int_equal(access(place, F_OK), -1); /* {} is gone */
 }
 
@@ -53,7 +51,7 @@ static void read_only_block_device(void **state)
 	(void)state;
 	assert_int_equal(start(&l, 0, "ro", "type=fuseblk", "mount", "serve", NULL), 0);
 	assert_non_null(strstr(pf__launch_mount(l)->options, ",ro,fsname=fake\\,source,blkdev"));
-	assert_int_equal(stop(l, -1), 0);
+	assert_int_equal(hang_up(l, -1), 0);
 }
 
 static void relative_paths(void **state)
@@ -66,7 +64,7 @@ static void relative_paths(void **state)
 	assert_int_equal(strncmp(pf__launch_mount(l)->mountpoint, "/", 1), 0);
 	assert_non_null(strstr(pf__launch_mount(l)->mountpoint, "/portfire-"));
 	assert_int_equal(serves(l, &fd), 0);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 }
 
 /* A message size of the socket's limit gets through. */
@@ -85,7 +83,7 @@ static void largest_message(void **state)
 	assert_int_equal(send(fd, big, n + 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, EMSGSIZE);
 	free(big);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 }
 
 static void expect_failure(int got, int err, const char *sentence)
@@ -118,8 +116,8 @@ static void never_mounts(void **state)
 	struct pf__launch *l;
 
 	(void)state;
-	expect_failure(start(&l, 200, "say=thinking", "sleep", NULL), -ETIMEDOUT,
-		       "fakeserver did not mount within 0.2 s: thinking");
+	expect_failure(start(&l, 1000, "say=thinking", "sleep", NULL), -ETIMEDOUT,
+		       "fakeserver did not mount within 1 s: thinking");
 	expect_failure(start(&l, 200, "daemon", "sleep", NULL), -ETIMEDOUT,
 		       "fakeserver did not mount within 0.2 s");
 }
@@ -148,7 +146,7 @@ static void mounts_twice(void **state)
 	assert_int_not_equal(serves(l, &fd), 0);
 	assert_int_equal(pf__launch_obituary(l, why, sizeof why), -EBUSY);
 	assert_string_equal(why, "fakeserver mounts twice");
-	assert_int_equal(WEXITSTATUS(stop(l, fd)), 100 + EBUSY);
+	assert_int_equal(WEXITSTATUS(hang_up(l, fd)), 100 + EBUSY);
 }
 
 static void dies_after_mounting(void **state)
@@ -162,7 +160,7 @@ static void dies_after_mounting(void **state)
 	assert_int_not_equal(serves(l, &fd), 0);
 	assert_int_equal(pf__launch_obituary(l, why, sizeof why), -ENOTCONN);
 	assert_string_equal(why, "fakeserver exited with status 7: out of luck");
-	assert_int_equal(WEXITSTATUS(stop(l, fd)), 7);
+	assert_int_equal(WEXITSTATUS(hang_up(l, fd)), 7);
 }
 
 static void daemonises(void **state)
@@ -179,7 +177,7 @@ static void daemonises(void **state)
 	assert_int_equal(read_pids(file, pids, 2), 2);
 	assert_true(ends_within(pids[0], ALIVE_MS));
 	assert_int_equal(pf__launch_server_pid(l), pids[1]);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 	assert_true(ends_within(pids[1], 0));
 }
 
@@ -211,7 +209,7 @@ static void clones(void **state)
 	(void)state;
 	assert_int_equal(start(&l, 0, "mount", "clone", "serve", NULL), 0);
 	assert_int_equal(serves(l, &fd), 0);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 	expect_failure(
 	    start(&l, 0, "open", "clone", NULL), -ENOTCONN,
 	    "fakeserver exited with status 122 before it mounted: fakeserver: clone: Invalid "
@@ -227,7 +225,7 @@ static void other_calls(void **state)
 	assert_int_equal(
 	    start(&l, 0, "mount", "backing", "remount", "read-hack", "serve", "umount", NULL), 0);
 	assert_int_equal(serves(l, &fd), 0);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 }
 
 /* The server unmounts by itself: its device hangs up, and so do we see it. */
@@ -260,7 +258,7 @@ static void synchronous_init(void **state)
 	assert_int_equal(access(mounted, F_OK), -1);
 	pf__launch_init_done(l, 0);
 	assert_true(appears_within(mounted, ALIVE_MS));
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 }
 
 static void synchronous_init_refused(void **state)
@@ -353,7 +351,7 @@ static void by_dev_fd(void **state)
 	assert_int_equal(pf__launch(&l, argv, &config), 0);
 	assert_int_equal(strncmp(pf__launch_mount(l)->mountpoint, "/dev/fd/", 8), 0);
 	assert_string_equal(pf__launch_mount(l)->options, "");
-	status = stop(l, -1);
+	status = hang_up(l, -1);
 	assert_true(status == 0);
 	argv[3] = NULL;
 	expect_failure(pf__launch(&l, argv, &config), -EINVAL,
@@ -369,7 +367,7 @@ static void closed_stdio(void **state)
 	close(0);
 	assert_int_equal(start(&l, 0, "stdio", "mount", "serve", NULL), 0);
 	assert_int_equal(serves(l, &fd), 0);
-	assert_int_equal(stop(l, fd), 0);
+	assert_int_equal(hang_up(l, fd), 0);
 	dup2(saved, 0);
 	close(saved);
 }
@@ -421,7 +419,7 @@ static int contained(void)
 	if (start(&l, 0, "relative", "mount", "backing", "remount", "serve", NULL) ||
 	    serves(l, &fd))
 		return 2;
-	return stop(l, fd) ? 3 : 0;
+	return hang_up(l, fd) ? 3 : 0;
 }
 
 static void in_a_container(void **state)
@@ -449,7 +447,7 @@ static void start_and_stop(int i)
 	case 0:
 		assert_int_equal(start(&l, 0, "mount", "serve", NULL), 0);
 		assert_int_equal(serves(l, &fd), 0);
-		assert_int_equal(stop(l, fd), 0);
+		assert_int_equal(hang_up(l, fd), 0);
 		break;
 	case 1:
 		assert_int_equal(start(&l, 0, "exit=1", NULL), -ENOTCONN);
@@ -461,7 +459,7 @@ static void start_and_stop(int i)
 		assert_int_equal(
 		    start(&l, 0, "open", "open", "daemon", "mount", "clone", "serve", NULL), 0);
 		assert_int_equal(serves(l, &fd), 0);
-		assert_int_equal(stop(l, fd), 0);
+		assert_int_equal(hang_up(l, fd), 0);
 		break;
 	default:
 		assert_int_equal(start(&l, 0, "mount", "second-mount", NULL), 0);
@@ -506,7 +504,7 @@ static void allocations_fail(void **state)
 		pf__alloc_fail_at(0, 0);
 		if (err == 0) {
 			assert_int_equal(serves(l, &fd), 0);
-			assert_int_equal(stop(l, fd), 0);
+			assert_int_equal(hang_up(l, fd), 0);
 		}
 		assert_int_equal(pf__alloc_live(), live);
 		assert_int_equal(count_fds(), fds);
@@ -555,7 +553,7 @@ static void system_calls_fail(void **state)
 		err = start(&l, 2000, "mount", "serve", NULL);
 		fail_in = 0;
 		if (err == 0)
-			assert_int_equal(stop(l, -1), 0);
+			assert_int_equal(hang_up(l, -1), 0);
 		assert_int_equal(count_fds(), fds);
 	} while (err);
 	pf__sys = real_sys;

@@ -80,7 +80,7 @@ static void synchronous_init(void **state)
 	assert_int_equal(start_fs(&fs, 0, "open", "sync-init", "serve-beside", "mount",
 				  word_in_scratch("note=", "mounted"), NULL),
 			 0);
-	assert_true(appears_within(in_scratch("mounted"), 10000));
+	assert_true(appears_within(in_scratch("mounted"), ALIVE_MS));
 	assert_int_equal(pf_stop(fs), 0);
 }
 
@@ -92,7 +92,7 @@ static void killed_server(void **state)
 	(void)state;
 	assert_int_equal(start_fs(&fs, 0, "mount", "serve", NULL), 0);
 	kill(pf_server_pid(fs), SIGKILL);
-	assert_true(ends_within(pf_server_pid(fs), 10000) || pf_server_pid(fs) == 0);
+	assert_true(ends_within(pf_server_pid(fs), ALIVE_MS) || pf_server_pid(fs) == 0);
 	assert_int_not_equal(pf_stat(fs, "/gone", &st), 0);
 	assert_int_equal(pf_stop(fs), -ENOTCONN);
 	assert_non_null(strstr(pf_error(), "was killed by signal 9"));

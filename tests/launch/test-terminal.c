@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 /* Start a server that asks, tell whether the terminal is ours again, survive a Ctrl-C. */
 static int session(void)
@@ -37,7 +37,7 @@ static int session(void)
 		return 13;
 	if (mini_getattr(fd))
 		return 14;
-	return stop(l, fd) ? 15 : 0;
+	return hang_up(l, fd) ? 15 : 0;
 }
 
 /* Read from the terminal until text comes. */

@@ -8,7 +8,7 @@
 set -u
 who=$1 name=$2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-limit=${PF_TEST_LIMIT:-120}
+limit=${PF_TEST_LIMIT:-600}
 
 if [ "$who" = nobody ]; then
 	if [ "$(id -u)" != 0 ]; then
@@ -53,10 +53,11 @@ status=$?
 [ $status = 124 ] && echo "not ok - it did not end within $limit seconds"
 
 left=$(processes_left)
-if [ -n "$left" ]; then
-	sleep 1 # an end may be on its way
+for ((i = 0; i < 300; i++)); do # an end may be on its way
+	[ -n "$left" ] || break
+	sleep 0.1
 	left=$(processes_left)
-fi
+done
 if [ -n "$left" ]; then
 	echo "not ok - processes left behind:"
 	for pid in $left; do

@@ -4,11 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 need bindfs
 
-# fails WORDS COMMAND...: exit status 1 within 10 seconds, and one sentence with these words from portfire.
+# fails WORDS COMMAND...: exit status 1 in time, and one sentence with these words from portfire.
 fails() {
 	local words=$1 status
 	shift
-	timeout 10 "$@" >stdout 2>stderr </dev/null
+	timeout 100 "$@" >stdout 2>stderr </dev/null
 	status=$?
 	cat stderr
 	[ $status = 1 ] || { echo "exit status $status"; return 1; }
@@ -46,7 +46,7 @@ nobody_else() {
 	[ ! -s others ]
 }
 nothing_left() {
-	until_true 5 nobody_else || { echo "still there:"; cat others; return 1; }
+	until_true 60 nobody_else || { echo "still there:"; cat others; return 1; }
 	[ -z "$(ls -A "$TMPDIR")" ] || { echo "left in TMPDIR: $(ls -A "$TMPDIR")"; return 1; }
 }
 
@@ -106,11 +106,11 @@ copying() {
 	rm -f copied
 	env --default-signal=INT,TERM portfire cp --sparse=never [ bindfs source {} ] {}/endless copied >stdout 2>stderr &
 	portfire=$!
-	until_true 10 test -s copied || { echo "the copy does not begin"; kill -9 $portfire; return 1; }
+	until_true 60 test -s copied || { echo "the copy does not begin"; kill -9 $portfire; return 1; }
 }
 ended_with() {
 	local status
-	timeout 5 tail --pid=$portfire -f /dev/null || { echo "it does not end"; kill -9 $portfire; return 1; }
+	timeout 60 tail --pid=$portfire -f /dev/null || { echo "it does not end"; kill -9 $portfire; return 1; }
 	wait $portfire
 	status=$?
 	cat stderr

@@ -22,13 +22,22 @@ check "info, disconnected at once" fails pf info "${s[@]}" --faults=disconnect=1
 
 # Waiting costs nothing, also for the reads of a large file, several of which are under way.
 TIMEFORMAT='%U %S'
-{ time pf cat "${s[@]}" --request-timeout=1.5 --faults=drop=6 {}/file >out 2>err; } 2>used
-check "a server that hangs costs no processor time" awk '{ exit $1 + $2 > 0.5 }' used
+# Whoever spins uses all of the time, every time; a noisy machine makes a start costly now and then.
+idles() {
+	local n
+	for n in 1 2 3 4 5; do
+		{ time pf cat "${s[@]}" --request-timeout=1.5 --faults=drop=6 {}/file >out 2>err; } 2>used
+		awk '{ exit $1 + $2 > 0.5 }' used && return
+	done
+	cat used
+	return 1
+}
+check "a server that hangs costs no processor time" idles
 
 # The server hangs at the sixth reply; SIGINT gets us out.
 env --default-signal=INT "$portfire" cat "${s[@]}" --faults=drop=6 --trace=trace {}/file >out 2>err &
 pid=$!
-timeout 10 bash -c 'until grep -q READ trace 2>/dev/null; do sleep 0.02; done'
+timeout 100 bash -c 'until grep -q READ trace 2>/dev/null; do sleep 0.02; done'
 kill -INT $pid
 wait $pid
 check "SIGINT while the server hangs: 130" test $? = 130

@@ -20,7 +20,7 @@ cd "$work" || exit 1
 
 # pf ARG...: the command, given up after a while.
 pf() {
-	timeout 20 "$portfire" "$@"
+	timeout 100 "$portfire" "$@"
 }
 
 # check NAME COMMAND...: one case, passed when the command succeeds.
@@ -62,7 +62,7 @@ prints() {
 on_terminal() {
 	local words
 	printf -v words '%q ' "$@"
-	timeout 20 script -qec "stty cols 30 rows 24; $words" /dev/null </dev/null
+	timeout 100 script -qec "stty cols 30 rows 24; $words" /dev/null </dev/null
 }
 
 # make_tree DIR: a small tree with one of each kind.

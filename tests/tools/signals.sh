@@ -28,7 +28,7 @@ check "SIGHUP: 129" ends_with HUP 129
 
 # Nothing runs any more whose command line contains the text; what is on its way out may take a moment.
 gone() {
-	timeout 10 bash -c 'while ps -eo args | grep -v "grep\|bash -c" | grep -qF "$1"; do sleep 0.02; done' x "$1"
+	timeout 100 bash -c 'while ps -eo args | grep -v "grep\|bash -c" | grep -qF "$1"; do sleep 0.02; done' x "$1"
 }
 check "no server is left" gone "$server $work/src"
 
@@ -47,7 +47,7 @@ start_ends_with() {
 	gone "sleep $never"
 }
 empty() {
-	timeout 10 bash -c 'while [ -n "$(ls -A private)" ]; do sleep 0.02; done'
+	timeout 100 bash -c 'while [ -n "$(ls -A private)" ]; do sleep 0.02; done'
 }
 check "SIGTERM while a server starts: 143, and it is gone" start_ends_with TERM 143
 check "SIGKILL of the command: it is gone too" start_ends_with KILL 137

@@ -159,7 +159,7 @@ static void polling(bool inproc)
 		assert_false(e.t->ops->arm(e.t));
 		assert_int_equal(poll(&p, 1, 0), 0);
 		give(&e, 2, 50);
-		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(poll(&p, 1, 60000), 1);
 		assert_err(receive(&e, buf, sizeof(buf), 0), 50);
 	}
 	if (inproc) {

@@ -145,7 +145,7 @@ static struct mock *start_big(uint64_t flags, uint64_t size, int how, struct pf_
 	o.pf.max_write = PIECE;
 	m = mock_start(&o);
 	mock_lookup(m, 1, "big", 42, REG, size, MOCK_FOREVER);
-	mock_open(m, 42, 0);
+	mock_open(m, 42, FOPEN_DIRECT_IO);
 	mock_any_times(mock_flush(m, 42));
 	mock_release(m, 42);
 	ok(pf_open(m->fs, "big", how, 0, f));

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Walking along a caller's vectors. */
-#include "io/io.h"
+#include "base/slice.h"
 #include <string.h>
 
 static void skip_empty(struct pf__slice *s)

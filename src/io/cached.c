@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reads through the cache: copy what is there without a lock, fetch what is not, go on. */
+#include "base/arith.h"
+#include "io/inode.h"
+#include <errno.h>
+
+#define MAX_ROUNDS                                                                                 \
+	16 /* a page that is lost so often before it is copied is read past the cache              \
+	    */
+
+struct reader {
+	struct pf__io_file *f;
+	const struct pf__io_call *c;
+	struct pf__slice slice;
+	uint64_t offset, end; /* of the file, as far as this call sees */
+	size_t left, done;
+	uint64_t hits, misses; /* pages */
+};
+
+static uint64_t pages_of(uint64_t offset, size_t len)
+{
+	return len ? (offset + len - 1) / PF_PAGE - offset / PF_PAGE + 1 : 0;
+}
+
+/* Copy as far as pages are up to date. Bytes. */
+static size_t copy_there(struct reader *r)
+{
+	size_t before = r->done, n;
+	const char *from;
+
+	pf__rcu_read_lock();
+	while (r->left && (from = pf__pages_peek(&r->f->ii->pages, r->offset, r->left, &n))) {
+		pf__slice_copy_in(&r->slice, from, n);
+		r->offset += n;
+		r->left -= n;
+		r->done += n;
+	}
+	pf__rcu_read_unlock();
+	return r->done - before;
+}
+
+/* The file ends before it was thought to. */
+static void cut(struct reader *r, uint64_t end)
+{
+	if (end < r->end) {
+		r->end = end;
+		r->left = (size_t)pf__min_u64(r->left, end > r->offset ? end - r->offset : 0);
+	}
+}
+
+/* Without the cache: there is no room, or others drop the page faster than we can copy it. */
+static int read_past(struct reader *r)
+{
+	struct pf__direct d = {.f = r->f,
+			       .c = r->c,
+			       .slice = r->slice,
+			       .offset = r->offset,
+			       .left = pf__min_u64(r->left, r->f->max_read),
+			       .piece_max = r->f->max_read};
+	size_t want = d.left;
+	ssize_t n = pf__io_flush_ii(r->f->ii, r->offset, r->offset + d.left);
+
+	if (!n)
+		n = pf__direct_run(&d);
+	if (n < 0)
+		return (int)n;
+	r->slice = d.slice;
+	r->offset += (size_t)n;
+	r->done += (size_t)n;
+	r->left -= (size_t)n;
+	if ((size_t)n < want)
+		cut(r, r->offset);
+	return 0;
+}
+
+/* again: it was fetched before, and is not there. */
+static int fetch(struct reader *r, bool again)
+{
+	uint64_t first = r->offset / PF_PAGE;
+	uint64_t end = (r->offset + r->left + PF_PAGE - 1) / PF_PAGE, eof = r->end;
+	int err;
+
+	if (r->c->nowait)
+		return -EAGAIN;
+	if (pf__pages_state(&r->f->ii->pages, first) == PF_PAGE_BUSY) {
+		r->misses++;
+		return pf__page_wait(r->f->ii, first);
+	}
+	r->misses += again ? 0 : end - first;
+	err = (again ? pf__fetch_one : pf__fetch_wait)(r->f, r->c, first, end, r->end, &eof);
+	cut(r, eof);
+	return err;
+}
+
+static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
+			   const struct iovec *iov, int iovcnt, uint64_t offset)
+{
+	struct reader r = {
+	    .f = f, .c = c, .slice = {iov, iovcnt, 0}, .offset = offset, .end = c->size};
+	unsigned rounds = 0, stripe = pf__io_stripe();
+	int err = 0;
+
+	for (int i = 0; i < iovcnt; i++)
+		r.left += iov[i].iov_len;
+	r.left = (size_t)pf__min_u64(r.left, r.end > offset ? r.end - offset : 0);
+	for (;;) {
+		if (copy_there(&r))
+			rounds = 0;
+		if (!r.left || err)
+			break;
+		err = fetch(&r, rounds);
+		if (err == -ENOMEM || ++rounds > MAX_ROUNDS)
+			err = read_past(&r);
+	}
+	r.hits = pages_of(offset, r.done);
+	r.hits -= pf__min_u64(r.hits, r.misses);
+	if (r.done)
+		pf__fetch_hit(f, c->flags, offset / PF_PAGE, pages_of(offset, r.done), r.end);
+	pf__io_count(&f->io->stats.often[stripe].reads_cached, 1);
+	pf__io_count(&f->io->stats.often[stripe].page_hits, r.hits);
+	if (r.misses)
+		pf__io_count(&f->io->stats.often[stripe].page_misses, r.misses);
+	pf__io_count(&f->io->stats.often[stripe].bytes_read, r.done);
+	return r.done ? (ssize_t)r.done : err;
+}
+
+const struct pf__io_ops pf__io_cached = {
+    .name = "cached", .read = cached_read, .write = pf__cached_write};

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The I/O state of one inode, and that of one file system. */
+#include "io/inode.h"
+#include "base/alloc.h"
+#include "base/arith.h"
+#include "base/clock.h"
+#include <errno.h>
+#include <portfire/portfire.h>
+#include <unistd.h>
+
+#define DIRTY_EXPIRE_MS 5000
+#define MAX_DIRTY_BYTES (256ull << 20)
+#define MIN_DIRTY_PAGES 64u
+
+static uint64_t default_cache_bytes(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages / 4 * (uint64_t)size : 256ull << 20;
+}
+
+static void set_limits(struct pf__io *io)
+{
+	struct pf__io_config *c = &io->config;
+	uint64_t dirty;
+
+	if (!c->cache_bytes)
+		c->cache_bytes = default_cache_bytes();
+	c->cache_bytes = pf__max_u64(c->cache_bytes, 1 << 20);
+	if (!c->dirty_expire_ms)
+		c->dirty_expire_ms = DIRTY_EXPIRE_MS;
+	if (!c->dirty_bytes)
+		c->dirty_bytes = pf__min_u64(c->cache_bytes / 8, MAX_DIRTY_BYTES);
+	/* Half of the cache can always be let go. */
+	dirty = pf__min_u64(c->dirty_bytes, c->cache_bytes / 2) / PF_PAGE;
+	io->dirty_limit = pf__max_u64(dirty, MIN_DIRTY_PAGES);
+	io->dirty_background = io->dirty_limit / 2;
+}
+
+int pf__io_open(struct pf__io **out, struct pf__conn *conn, struct pf__cache *cache,
+		const struct pf__io_config *config)
+{
+	const struct pf__init_got *got = pf__conn_got(conn);
+	struct pf__io *io = pf__calloc(1, sizeof *io);
+
+	*out = io;
+	if (!io)
+		return -ENOMEM;
+	io->conn = conn;
+	io->cache = cache;
+	io->config = *config;
+	io->writeback = pf__conn_has(conn, FUSE_WRITEBACK_CACHE);
+	io->auto_inval = pf__conn_has(conn, FUSE_AUTO_INVAL_DATA);
+	io->explicit_inval = !io->auto_inval && pf__conn_has(conn, FUSE_EXPLICIT_INVAL_DATA);
+	io->async_read = pf__conn_has(conn, FUSE_ASYNC_READ);
+	io->readahead = got->max_readahead / PF_PAGE;
+	set_limits(io);
+	/* A window is a small part of what can be kept. */
+	io->readahead = (unsigned)pf__min_u64(io->readahead, io->config.cache_bytes / PF_PAGE / 8);
+	pf__mutex_init(&io->lock, PF_RANK_IO);
+	pf__list_init(&io->dirty);
+	if (pf__arena_open(&io->arena, io->config.cache_bytes)) {
+		pf__mutex_destroy(&io->lock);
+		pf__free(io);
+		*out = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void pf__io_close(struct pf__io *io)
+{
+	if (!io)
+		return;
+	pf__arena_close(io->arena);
+	pf__mutex_destroy(&io->lock);
+	pf__free(io);
+}
+
+unsigned pf__io_stripe(void)
+{
+	static _Atomic unsigned next;
+	static __thread unsigned mine;
+
+	if (!mine)
+		mine = atomic_fetch_add(&next, 1) % PF_IO_COUNTERS + 1;
+	return mine - 1;
+}
+
+/* ---- inodes */
+
+static void io_inode_free(void *p)
+{
+	struct pf__io_inode *ii = p;
+
+	pf__pages_destroy(&ii->pages);
+	pf__free(ii);
+}
+
+struct pf__io_inode *pf__io_inode(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii = pf__inode_io(inode);
+
+	if (ii)
+		return ii;
+	ii = pf__calloc(1, sizeof *ii);
+	if (!ii)
+		return NULL;
+	ii->io = io;
+	ii->inode = inode;
+	pf__list_init(&ii->writers);
+	pf__list_init(&ii->dirty);
+	pf__pages_init(&ii->pages, io->arena);
+	return pf__inode_set_io(inode, ii, io_inode_free);
+}
+
+static bool times_dirty(const struct pf__io_inode *ii)
+{
+	return atomic_load(&ii->times) != atomic_load(&ii->times_sent);
+}
+
+void pf__io_update_owned(struct pf__io_inode *ii)
+{
+	struct pf__io *io = ii->io;
+	bool owned;
+
+	if (!io->writeback)
+		return;
+	pf__mutex_lock(&io->lock);
+	owned = !pf__list_empty(&ii->writers) || atomic_load(&ii->listed) || times_dirty(ii);
+	if (owned != ii->owned) {
+		ii->owned = owned;
+		pf__inode_set_owned(io->cache, ii->inode, owned);
+	}
+	pf__mutex_unlock(&io->lock);
+}
+
+/* ---- times */
+
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t end)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	struct timespec now;
+
+	if (!ii || !pf__inode_owned(inode)) {
+		pf__inode_local_write(io->cache, inode, end, false, PF_ATTR_MODIFIED);
+		return;
+	}
+	now = pf__wall_clock(pf__conn_got(io->conn)->time_gran);
+	pf__inode_owned_write(io->cache, inode, end, &now);
+	pf__inode_invalidate(io->cache, inode, PF_ATTR_BLOCKS);
+	atomic_fetch_add(&ii->times, 1);
+}
+
+static void touch(struct pf__io *io, struct pf__inode *inode, bool mtime)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	struct timespec now;
+
+	if (!ii || !pf__inode_owned(inode))
+		return;
+	now = pf__wall_clock(pf__conn_got(io->conn)->time_gran);
+	pf__inode_owned_times(io->cache, inode, &now, mtime);
+	atomic_fetch_add(&ii->times, 1);
+}
+
+void pf__io_touch_ctime(struct pf__io *io, struct pf__inode *inode)
+{
+	touch(io, inode, false);
+}
+
+void pf__io_touch_mtime(struct pf__io *io, struct pf__inode *inode)
+{
+	touch(io, inode, true);
+}
+
+uint32_t pf__io_times_add(struct pf__io *io, struct pf__inode *inode, struct fuse_setattr_in *in)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	uint32_t seq = ii ? atomic_load(&ii->times) : 0;
+	struct pf__attr a;
+
+	if (!ii || seq == atomic_load(&ii->times_sent))
+		return 0;
+	pf__inode_attr(inode, 0, 0, &a);
+	if (!(in->valid & FATTR_MTIME)) {
+		in->valid |= FATTR_MTIME;
+		in->mtime = a.attr.mtime;
+		in->mtimensec = a.attr.mtimensec;
+	}
+	if (pf__conn_got(io->conn)->dialect.minor >= 23) {
+		in->valid |= FATTR_CTIME;
+		in->ctime = a.attr.ctime;
+		in->ctimensec = a.attr.ctimensec;
+	}
+	return seq;
+}
+
+void pf__io_times_sent(struct pf__io *io, struct pf__inode *inode, uint32_t seq)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+
+	if (!ii || !seq)
+		return;
+	atomic_store(&ii->times_sent, seq);
+	pf__io_update_owned(ii);
+}
+
+bool pf__io_any_writer(struct pf__io *io, struct pf__inode *inode, uint64_t *fh)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	bool found = false;
+
+	if (!ii)
+		return false;
+	pf__mutex_lock(&io->lock);
+	if (!pf__list_empty(&ii->writers)) {
+		*fh = pf__list_entry(ii->writers.next, struct pf__io_file, writer)->fh;
+		found = true;
+	}
+	pf__mutex_unlock(&io->lock);
+	return found;
+}

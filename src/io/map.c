@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Cached data as memory: read in, marked as changed. */
+#include "base/arith.h"
+#include "io/inode.h"
+#include <errno.h>
+
+#define MAX_ROUNDS 16
+
+struct pf__pages *pf__io_pages(struct pf__io_file *f)
+{
+	return &f->ii->pages;
+}
+
+int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
+		    uint64_t len)
+{
+	uint64_t end = pf__min_u64(pf__add_sat_u64(offset, len), c->size), eof = c->size;
+	uint64_t page = offset / PF_PAGE, last = (end + PF_PAGE - 1) / PF_PAGE;
+	unsigned rounds = 0;
+	int r = 0;
+
+	while (page < last && !r) {
+		enum pf__page_state state = pf__pages_state(&f->ii->pages, page);
+
+		if (state == PF_PAGE_UPTODATE) {
+			page++;
+			rounds = 0;
+		} else if (state == PF_PAGE_BUSY) {
+			r = pf__page_wait(f->ii, page);
+		} else if (rounds++ < MAX_ROUNDS) {
+			r = (rounds > 1 ? pf__fetch_one : pf__fetch_wait)(f, c, page, last, c->size,
+									  &eof);
+			last = pf__min_u64(last, (eof + PF_PAGE - 1) / PF_PAGE);
+		} else {
+			r = -EIO;
+		}
+	}
+	return r;
+}
+
+int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,
+		     bool writable, struct pf__block **block)
+{
+	struct pf__spare spare = {0};
+	struct pf__pages *p = &f->ii->pages;
+	int r = pf__pages_pin_range(p, offset, len, size, writable, &spare, block);
+
+	if (r != -ENOBUFS)
+		return r;
+	if (pf__spare_take(&spare, f->io->arena, 1, PF_BLOCK_PAGES))
+		return -ENOMEM;
+	r = pf__pages_pin_range(p, offset, len, size, writable, &spare, block);
+	pf__spare_put(&spare);
+	return r;
+}
+
+int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
+{
+	int r = 0;
+
+	while (!r && !pf__pages_mark_dirty(&f->ii->pages, page, len))
+		r = pf__page_wait(f->ii, page);
+	if (r)
+		return r;
+	pf__io_now_dirty(f->ii);
+	return 0;
+}

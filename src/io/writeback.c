@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Dirty data on its way to the server: WRITEs in the background, whose ends tell what became of it.
+ * No thread of its own does this work: writers, those who wait (fsync, close), and the connection's
+ * tick send; answers are taken in by whoever reads them.
+ */
+#include "base/alloc.h"
+#include "base/arith.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "io/inode.h"
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define PATIENCE 4  /* errors that leave data dirty, before who waits is told */
+#define WINDOW   16 /* WRITEs of one flush under way at once */
+#define RETRY_NS (100 * PF_NSEC_PER_MSEC)
+
+struct wb_write {
+	struct pf__req req;
+	struct fuse_write_in in;
+	struct fuse_write_out out;
+	struct pf__wb wb;
+	struct pf__io_file *f;
+	struct pf__io_inode *ii;
+};
+
+/* ---- errors */
+
+void pf__io_record_error(struct pf__io_inode *ii, int error)
+{
+	pf__mutex_lock(&ii->io->lock);
+	ii->error = error;
+	ii->error_seq++;
+	ii->error_seen = false;
+	pf__mutex_unlock(&ii->io->lock);
+}
+
+int pf__io_error(struct pf__io_file *f)
+{
+	struct pf__io_inode *ii = f->ii;
+	int r = 0;
+
+	if (!ii)
+		return 0;
+	pf__mutex_lock(&f->io->lock);
+	if (f->seen_error != ii->error_seq) {
+		f->seen_error = ii->error_seq;
+		ii->error_seen = true;
+		r = ii->error;
+	}
+	pf__mutex_unlock(&f->io->lock);
+	return r;
+}
+
+/* ---- the list of inodes with dirty data */
+
+void pf__io_now_dirty(struct pf__io_inode *ii)
+{
+	struct pf__io *io = ii->io;
+
+	if (atomic_load(&ii->listed))
+		return;
+	pf__mutex_lock(&io->lock);
+	if (!atomic_load(&ii->listed)) {
+		pf__inode_get(ii->inode);
+		atomic_store(&ii->listed, true);
+		ii->dirty_since = pf__now_coarse();
+		pf__list_add_tail(&io->dirty, &ii->dirty);
+	}
+	pf__mutex_unlock(&io->lock);
+	pf__io_update_owned(ii);
+}
+
+void pf__io_maybe_clean(struct pf__io_inode *ii)
+{
+	struct pf__io *io = ii->io;
+	bool gone = false;
+
+	if (!atomic_load(&ii->listed))
+		return;
+	pf__mutex_lock(&io->lock);
+	pf__mutex_lock(&ii->pages.lock);
+	if (atomic_load(&ii->listed) && !ii->pages.ndirty && !ii->pages.nwriteback) {
+		pf__list_del(&ii->dirty);
+		atomic_store(&ii->listed, false);
+		gone = true;
+	}
+	pf__mutex_unlock(&ii->pages.lock);
+	pf__mutex_unlock(&io->lock);
+	if (!gone)
+		return;
+	pf__io_update_owned(ii);
+	pf__inode_put(io->cache, ii->inode); /* perhaps the end of ii */
+}
+
+/* ---- one WRITE */
+
+static bool leaves_dirty(const struct pf__req *req)
+{
+	switch (req->error) {
+	case -EINTR:
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return req->answered;
+	case -ENOMEM: /* our own */
+		return !req->answered;
+	default:
+		return false;
+	}
+}
+
+static void note_soft(struct pf__io_inode *ii, int error)
+{
+	atomic_store(&ii->soft_error, error);
+	atomic_fetch_add(&ii->soft, 1);
+	pf__mutex_lock(&ii->io->lock);
+	ii->retry_at = pf__now_coarse() + RETRY_NS;
+	pf__mutex_unlock(&ii->io->lock);
+}
+
+static void take_result(struct wb_write *w)
+{
+	struct pf__io *io = w->ii->io;
+	int error = w->req.error;
+
+	if (!error && !w->out.size)
+		error = -EIO;
+	if (!error) {
+		pf__io_count(&io->stats.flushed, w->wb.n);
+		pf__wb_end(&w->wb, PF_WB_WRITTEN, w->out.size);
+	} else if (leaves_dirty(&w->req)) {
+		note_soft(w->ii, error);
+		pf__wb_end(&w->wb, PF_WB_AGAIN, 0);
+	} else {
+		pf__io_count(&io->stats.lost, w->wb.n);
+		pf__io_record_error(w->ii, error);
+		pf__wb_end(&w->wb, PF_WB_LOST, 0);
+	}
+}
+
+static void wb_done(struct pf__req *req)
+{
+	struct wb_write *w = req->done_ctx;
+	struct pf__io_inode *ii = w->ii;
+	struct pf__io *io = ii->io;
+	struct pf__inode *inode = ii->inode;
+
+	take_result(w);
+	pf__inode_invalidate(io->cache, inode,
+			     io->writeback ? PF_ATTR_BLOCKS
+					   : PF_ATTR_MTIME | PF_ATTR_CTIME | PF_ATTR_BLOCKS);
+	atomic_fetch_sub(&ii->inflight, 1);
+	pf__io_maybe_clean(ii);
+	atomic_fetch_add(&io->turn, 1);
+	if (atomic_load(&io->waiters))
+		pf__futex_wake(&io->turn, INT_MAX);
+	pf__io_file_put(w->f);
+	pf__inode_put(io->cache, inode);
+	pf__free(w);
+}
+
+static struct pf__io_file *some_writer(struct pf__io_inode *ii)
+{
+	struct pf__io_file *f = NULL;
+
+	pf__mutex_lock(&ii->io->lock);
+	if (!pf__list_empty(&ii->writers)) {
+		f = pf__list_entry(ii->writers.next, struct pf__io_file, writer);
+		pf__io_file_get(f);
+	}
+	pf__mutex_unlock(&ii->io->lock);
+	return f;
+}
+
+static void wb_send(struct wb_write *w, bool force)
+{
+	struct pf__io_file *f = w->f;
+
+	w->req.opcode = FUSE_WRITE;
+	w->req.nodeid = pf__inode_nodeid(f->inode);
+	w->req.marks = PF_REQ_NOCREDS | PF_REQ_NOINTR | (force ? PF_REQ_FORCE : 0);
+	w->in = (struct fuse_write_in){.fh = f->fh,
+				       .offset = w->wb.offset,
+				       .size = (uint32_t)w->wb.length,
+				       .write_flags = FUSE_WRITE_CACHE,
+				       .flags = f->wire_flags};
+	pf__req_in(&w->req, &w->in, sizeof w->in);
+	for (int i = 0; i < w->wb.niov; i++)
+		pf__req_in(&w->req, w->wb.iov[i].iov_base, w->wb.iov[i].iov_len);
+	w->req.expect_size = w->wb.length;
+	pf__req_out(&w->req, &w->out, sizeof w->out);
+	w->req.done = wb_done;
+	w->req.done_ctx = w;
+	pf__request_background(f->conn, &w->req);
+}
+
+/* The first run of dirty bytes in the range goes. *at moves behind it. False: there was none, or no
+ * memory or file to send it with. */
+static bool write_one(struct pf__io_inode *ii, uint64_t *at, uint64_t to, bool force)
+{
+	struct wb_write *w;
+
+	if (!atomic_load_explicit(&ii->pages.ndirty, memory_order_relaxed))
+		return false;
+	w = pf__calloc(1, sizeof *w);
+	if (!w) {
+		note_soft(ii, -ENOMEM);
+		return false;
+	}
+	w->f = some_writer(ii);
+	if (!w->f || !pf__wb_begin(&ii->pages, *at, to, w->f->max_write, &w->wb)) {
+		if (w->f)
+			pf__io_file_put(w->f);
+		pf__free(w);
+		return false;
+	}
+	w->ii = ii;
+	pf__inode_get(ii->inode);
+	atomic_fetch_add(&ii->inflight, 1);
+	*at = w->wb.offset + w->wb.length;
+	wb_send(w, force);
+	return true;
+}
+
+void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to, bool force)
+{
+	while (from < to && (force || !pf__conn_congested(ii->io->conn)))
+		if (!write_one(ii, &from, to, force))
+			break;
+	pf__io_maybe_clean(ii);
+}
+
+/* ---- waiting for it */
+
+static bool has_writer(struct pf__io_inode *ii)
+{
+	bool has;
+
+	pf__mutex_lock(&ii->io->lock);
+	has = !pf__list_empty(&ii->writers);
+	pf__mutex_unlock(&ii->io->lock);
+	return has;
+}
+
+/* Send what the window allows, of what is dirty. */
+static void flush_send(struct pf__io_inode *ii, uint64_t from, uint64_t to)
+{
+	while (atomic_load(&ii->inflight) < WINDOW && write_one(ii, &from, to, true))
+		;
+}
+
+int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
+{
+	struct pf__pages *p = &ii->pages;
+	uint32_t soft = atomic_load(&ii->soft), turn;
+	int r = 0;
+
+	if (!atomic_load(&ii->listed))
+		return 0;
+	pf__inode_get(ii->inode);
+	for (;;) {
+		turn = pf__pages_turn(p);
+		flush_send(ii, from, to);
+		if (!pf__pages_busy_writing(p, from, to, true))
+			break;
+		if (!atomic_load(&ii->inflight) && !has_writer(ii)) {
+			r = -EIO;
+			break;
+		}
+		if (atomic_load(&ii->soft) - soft >= PATIENCE) {
+			r = atomic_load(&ii->soft_error);
+			break;
+		}
+		r = pf__conn_sleep(ii->io->conn, &p->turn, turn, pf__now() + PF_NSEC_PER_SEC);
+		if (r == -EINTR)
+			break;
+		r = 0;
+		pf__pages_waited(p);
+	}
+	pf__pages_waited(p);
+	pf__io_maybe_clean(ii);
+	pf__inode_put(ii->io->cache, ii->inode);
+	return r;
+}
+
+int pf__io_flush(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+
+	return ii ? pf__io_flush_ii(ii, from, to) : 0;
+}
+
+void pf__io_flush_begin(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+
+	if (ii && atomic_load(&ii->listed))
+		pf__io_pump(ii, from, to, true);
+}
+
+int pf__io_hold(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	int r = 0;
+
+	if (!ii)
+		return 0;
+	pf__pages_hold(&ii->pages);
+	while (r != -EINTR) {
+		uint32_t turn = pf__pages_turn(&ii->pages);
+
+		if (pf__pages_busy_writing(&ii->pages, 0, UINT64_MAX, false))
+			r = pf__conn_sleep(io->conn, &ii->pages.turn, turn,
+					   pf__now() + PF_NSEC_PER_SEC);
+		else
+			r = 1;
+		pf__pages_waited(&ii->pages);
+		if (r == 1)
+			return 0;
+	}
+	pf__pages_release(&ii->pages);
+	return r;
+}
+
+void pf__io_release(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+
+	if (ii)
+		pf__pages_release(&ii->pages);
+}
+
+/* ---- all inodes */
+
+/* A dirty inode, dirty since before or longer, that may be tried now and was not visited in this
+ * round yet; referenced. */
+static struct pf__io_inode *next_dirty(struct pf__io *io, uint64_t before, uint64_t now,
+				       uint64_t round)
+{
+	struct pf__io_inode *found = NULL;
+	struct pf__list *l;
+
+	pf__mutex_lock(&io->lock);
+	pf__list_for_each (l, &io->dirty) {
+		struct pf__io_inode *ii = pf__list_entry(l, struct pf__io_inode, dirty);
+
+		if (ii->dirty_since > before || ii->retry_at > now || ii->visited == round)
+			continue;
+		found = ii;
+		pf__inode_get(ii->inode);
+		ii->visited = round;
+		break;
+	}
+	pf__mutex_unlock(&io->lock);
+	return found;
+}
+
+static uint64_t next_round(struct pf__io *io)
+{
+	return atomic_fetch_add(&io->rounds, 1) + 1;
+}
+
+static void pump_all(struct pf__io *io, uint64_t before)
+{
+	uint64_t now = pf__now_coarse(), round = next_round(io);
+	struct pf__io_inode *ii;
+
+	while (!pf__conn_congested(io->conn) && (ii = next_dirty(io, before, now, round))) {
+		pf__io_pump(ii, 0, UINT64_MAX, false);
+		pf__mutex_lock(&io->lock);
+		if (!atomic_load(&ii->pages.ndirty))
+			ii->dirty_since = now; /* what comes from now on is younger */
+		pf__mutex_unlock(&io->lock);
+		pf__inode_put(io->cache, ii->inode);
+	}
+}
+
+void pf__io_tick(struct pf__io *io)
+{
+	uint64_t age = io->config.dirty_expire_ms * PF_NSEC_PER_MSEC, now = pf__now_coarse();
+
+	if (now > age)
+		pump_all(io, now - age);
+}
+
+int pf__io_balance(struct pf__io_inode *ii)
+{
+	struct pf__io *io = ii->io;
+	int r = 0;
+
+	if (pf__arena_dirty(io->arena) <= io->dirty_background)
+		return 0;
+	pf__io_pump(ii, 0, UINT64_MAX, false);
+	if (pf__arena_dirty(io->arena) <= io->dirty_limit)
+		return 0;
+	pf__io_count(&io->stats.dirty_waits, 1);
+	atomic_fetch_add(&io->waiters, 1);
+	while (r != -EINTR && !pf__conn_dead(io->conn)) {
+		uint32_t turn = atomic_load(&io->turn);
+
+		pump_all(io, UINT64_MAX);
+		if (pf__arena_dirty(io->arena) <= io->dirty_limit)
+			break;
+		r = pf__conn_sleep(io->conn, &io->turn, turn, pf__now() + 100 * PF_NSEC_PER_MSEC);
+	}
+	atomic_fetch_sub(&io->waiters, 1);
+	return r == -EINTR ? r : 0;
+}
+
+int pf__io_sync_all(struct pf__io *io, uint64_t deadline)
+{
+	uint64_t round = next_round(io);
+	struct pf__io_inode *ii;
+	int r = 0, one;
+
+	while (pf__now() < deadline && (ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round))) {
+		one = pf__io_flush_ii(ii, 0, UINT64_MAX);
+		pf__inode_put(io->cache, ii->inode);
+		r = r ? r : one;
+	}
+	return r;
+}
+
+uint64_t pf__io_finish(struct pf__io *io)
+{
+	uint64_t round = next_round(io);
+	struct pf__io_inode *ii;
+
+	/* Those that are being written stay in the list: their answers end it. */
+	while ((ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round))) {
+		pf__io_count(&io->stats.lost, pf__pages_forget_dirty(&ii->pages));
+		pf__io_maybe_clean(ii);
+		pf__inode_put(io->cache, ii->inode);
+	}
+	return atomic_load(&io->stats.lost);
+}
+
+void pf__io_dead(struct pf__io *io)
+{
+	atomic_fetch_add(&io->turn, 1);
+	pf__futex_wake(&io->turn, INT_MAX);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pages that go: invalidated, overtaken, cut off. */
+#include "base/arith.h"
+#include "pages/internal.h"
+#include <string.h>
+
+/* The pages of block number that a range of pages covers. */
+static uint64_t bits_of(uint64_t number, uint64_t first, uint64_t end)
+{
+	uint64_t start = number * PF_BLOCK_PAGES;
+	unsigned from = first > start ? pf__page_in_block(first) : 0;
+	uint64_t to = pf__min_u64(end - start, PF_BLOCK_PAGES);
+
+	return pf__bits(from, (unsigned)to - from);
+}
+
+/* ranges: pages first..end touched, pages inner..inner_end wholly covered. */
+static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
+{
+	uint64_t gone;
+
+	if (b->writers) /* a mapping may have changed them: they are found by pf_msync() */
+		return;
+	pf__block_clear_dirty(b, overtaken & ~b->reading);
+	b->voided |= bits & b->reading;
+	gone = pf__block_clear_uptodate(b, bits);
+	atomic_fetch_add_explicit(&b->arena->dropped, (uint64_t)__builtin_popcountll(gone),
+				  memory_order_relaxed);
+	pf__block_drop_if_empty(b);
+}
+
+static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overtaken)
+{
+	uint64_t last = pf__add_sat_u64(offset, len);
+	uint64_t first = offset / PF_PAGE, end = last / PF_PAGE + (last % PF_PAGE != 0);
+	uint64_t inner = (offset + PF_PAGE - 1) / PF_PAGE, inner_end = last / PF_PAGE;
+	uint64_t number = pf__block_of(first);
+	struct pf__block *b;
+
+	if (!len || !atomic_load(&p->nblocks))
+		return;
+	pf__mutex_lock(&p->lock);
+	for (; (b = pf__index_next(&p->index, &number, false)); number++) {
+		uint64_t over = 0, start = number * PF_BLOCK_PAGES;
+
+		if (start >= end)
+			break;
+		if (overtaken && inner < inner_end && inner < start + PF_BLOCK_PAGES &&
+		    inner_end > start)
+			over = bits_of(number, inner, inner_end);
+		drop_block(b, bits_of(number, first, end), over);
+	}
+	pf__mutex_unlock(&p->lock);
+}
+
+void pf__pages_drop(struct pf__pages *p, uint64_t offset, uint64_t len)
+{
+	drop(p, offset, len, false);
+}
+
+void pf__pages_drop_overtaken(struct pf__pages *p, uint64_t offset, uint64_t len)
+{
+	drop(p, offset, len, true);
+}
+
+/* ---- truncation */
+
+/* The page that holds the new end: only its first tail bytes are left. */
+static void cut_page(struct pf__block *b, unsigned page, unsigned tail)
+{
+	uint64_t bit = 1ull << page;
+	unsigned lo, hi;
+
+	if (b->writeback & bit) /* its bytes are in use */
+		pf__block_clear_uptodate(b, bit);
+	b->voided |= b->reading & bit;
+	if (b->dirty & bit) {
+		pf__block_range(b, page, &lo, &hi);
+		if (lo >= tail) {
+			pf__block_clear_dirty(b, bit);
+		} else if (hi > tail) {
+			pf__block_clear_dirty(b, bit);
+			pf__block_set_dirty(b, page, lo, tail);
+		}
+	}
+	if ((b->resident & bit) && !((b->writeback | b->reading) & bit))
+		memset(b->data + page * (size_t)PF_PAGE + tail, 0, PF_PAGE - tail);
+}
+
+static void cut_block(struct pf__block *b, uint64_t size)
+{
+	uint64_t start = b->number * PF_BLOCK, bits = ~0ull;
+
+	if (start < size) {
+		unsigned page = (unsigned)((size - start) / PF_PAGE);
+
+		bits = page < PF_BLOCK_PAGES ? ~0ull << page : 0;
+		if (bits && size % PF_PAGE) {
+			cut_page(b, page, size % PF_PAGE);
+			bits &= ~(1ull << page);
+		}
+	}
+	pf__block_clear_dirty(b, bits & ~b->reading);
+	b->voided |= bits & b->reading;
+	/* What a mapping shows of a file that is not there any more is zeros. */
+	for (uint64_t left = b->writers ? bits & b->resident & ~b->writeback & ~b->reading : 0;
+	     left; left &= left - 1)
+		memset(b->data + (unsigned)__builtin_ctzll(left) * (size_t)PF_PAGE, 0, PF_PAGE);
+	pf__block_clear_uptodate(b, bits);
+	pf__block_drop_if_empty(b);
+}
+
+void pf__pages_truncate(struct pf__pages *p, uint64_t size)
+{
+	uint64_t number = size >> PF_BLOCK_SHIFT;
+	struct pf__block *b;
+
+	if (!atomic_load(&p->nblocks))
+		return;
+	pf__mutex_lock(&p->lock);
+	for (; (b = pf__index_next(&p->index, &number, false)); number++)
+		cut_block(b, size);
+	pf__mutex_unlock(&p->lock);
+}
+
+void pf__pages_extend(struct pf__pages *p, uint64_t size)
+{
+	uint64_t bit = 1ull << pf__page_in_block(size / PF_PAGE);
+	struct pf__block *b;
+
+	if (!(size % PF_PAGE) || !atomic_load(&p->nblocks))
+		return;
+	pf__mutex_lock(&p->lock);
+	b = pf__index_find(&p->index, size >> PF_BLOCK_SHIFT);
+	if (b && b->writers && (b->resident & ~b->reading & ~b->writeback & bit))
+		memset(b->data + (size & (PF_BLOCK - 1)), 0, PF_PAGE - size % PF_PAGE);
+	pf__mutex_unlock(&p->lock);
+}
