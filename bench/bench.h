@@ -173,9 +173,12 @@ struct result {
 
 enum { REFUSED = -10000 };
 
-/* Does a piece of work make the requests that the row says? Then remembers where counters stand. */
+/* Does a piece of work make the requests that the row says? */
 int check_work(struct side *side);
-/* Has it stayed so? For rows without any request. */
+/* For rows without any request: remember where the counters stand; has the server got none since?
+ * Begin when all clients have started: each process that is made closes its copies of open files,
+ * which the kernel flushes; it is waited for that to end. */
+int check_begin(struct side *side);
 int check_quiet(struct side *side);
 /* The server's counter of that name. */
 int check_counter(struct side *side, const char *name, unsigned long *value);

@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
-#define VERIFIED 100 /* pieces of work whose requests are counted */
+#define VERIFIED     100 /* pieces of work whose requests are counted */
+#define SETTLE_US    20000
+#define SETTLE_TRIES 50
 
 static int read_counters(struct side *side, char *text, size_t size)
 {
@@ -80,7 +83,6 @@ int check_work(struct side *side)
 	ret = count(side, name, &named[1], &others[1]);
 	if (ret)
 		return ret;
-	side->requests = others[1];
 	if (named[1] - named[0] == wanted && others[1] == others[0])
 		return 0;
 	if (*name)
@@ -91,6 +93,21 @@ int check_work(struct side *side)
 		fail("%s: nothing cached, the server got %lu requests", side->client->name,
 		     others[1] - others[0]);
 	return REFUSED;
+}
+
+int check_begin(struct side *side)
+{
+	unsigned long named, before;
+	int ret = count(side, "", &named, &side->requests);
+
+	for (int i = 0; i < SETTLE_TRIES && !ret; i++) {
+		before = side->requests;
+		usleep(SETTLE_US);
+		ret = count(side, "", &named, &side->requests);
+		if (side->requests == before)
+			break;
+	}
+	return ret;
 }
 
 int check_quiet(struct side *side)

@@ -262,8 +262,8 @@ static double sample_filling(struct side *side)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define SIZE         "size=4294967296"
-#define SERVER(text) .server = "nullserver", .options = SIZE "," text
+#define SIZED        "size=4294967296,"
+#define SERVER(text) .server = "nullserver", .options = text
 #define KERNEL_AND_US                                                                              \
 	{                                                                                          \
 		&client_kernel, &client_portfire                                                   \
@@ -320,28 +320,29 @@ const struct row data_rows[] = {
      .prepare = prepare_cached,
      .finish = close_data,
      .sample = sample_scaling},
-    COLD_ROW("seq1m-pinned", "sequential 1 MiB, cold, one core", "MB/s", "cached", MIB, sample_cold,
-	     SEQUENTIAL, .pieces = 64, .pinned = true, RATIO_AT_LEAST(1.3)),
-    COLD_ROW("seq1m", "sequential 1 MiB, cold", "MB/s", "cached", MIB, sample_cold, SEQUENTIAL,
-	     .pieces = 64, RATIO_AT_LEAST(1.3)),
-    COLD_ROW("seq4k-pinned", "sequential 4 KiB, cold, one core", "MB/s", "cached", PAGE,
+    COLD_ROW("seq1m-pinned", "sequential 1 MiB, cold, one core", "MB/s", SIZED "cached", MIB,
+	     sample_cold, SEQUENTIAL, .pieces = 64, .pinned = true, RATIO_AT_LEAST(1.3)),
+    COLD_ROW("seq1m", "sequential 1 MiB, cold", "MB/s", SIZED "cached", MIB, sample_cold,
+	     SEQUENTIAL, .pieces = 64, RATIO_AT_LEAST(1.3)),
+    COLD_ROW("seq4k-pinned", "sequential 4 KiB, cold, one core", "MB/s", SIZED "cached", PAGE,
 	     sample_cold, SEQUENTIAL, .pieces = 16384, .pinned = true, RATIO_AT_LEAST(1.5)),
-    COLD_ROW("seq4k", "sequential 4 KiB, cold", "MB/s", "cached", PAGE, sample_cold, SEQUENTIAL,
-	     .pieces = 16384, RATIO_AT_LEAST(1.5)),
-    COLD_ROW("seq4k-128k", "the same, both read 128 KiB ahead", "MB/s", "cached,readahead=131072",
-	     PAGE, sample_cold, SEQUENTIAL, .pieces = 16384, .aim_kind = AIM_NONE),
-    COLD_ROW("random4k-pinned", "random 4 KiB, cold, one core", "us", "cached", PAGE,
+    COLD_ROW("seq4k", "sequential 4 KiB, cold", "MB/s", SIZED "cached", PAGE, sample_cold,
+	     SEQUENTIAL, .pieces = 16384, RATIO_AT_LEAST(1.5)),
+    COLD_ROW("seq4k-128k", "the same, both read 128 KiB ahead", "MB/s",
+	     SIZED "cached,readahead=131072", PAGE, sample_cold, SEQUENTIAL, .pieces = 16384,
+	     .aim_kind = AIM_NONE),
+    COLD_ROW("random4k-pinned", "random 4 KiB, cold, one core", "us", SIZED "cached", PAGE,
 	     sample_cold_random, .span = 4096 * MIB, .pinned = true, RATIO_AT_MOST(1.2)),
-    COLD_ROW("random4k", "random 4 KiB, cold", "us", "cached", PAGE, sample_cold_random,
+    COLD_ROW("random4k", "random 4 KiB, cold", "us", SIZED "cached", PAGE, sample_cold_random,
 	     .span = 4096 * MIB, RATIO_AT_MOST(1.2)),
-    WRITE_ROW("write4k-pinned", "write-through 4 KiB, one core", "us", "cached", sample_write,
+    WRITE_ROW("write4k-pinned", "write-through 4 KiB, one core", "us", SIZED "cached", sample_write,
 	      .expect = "write", .pinned = true, RATIO_AT_MOST(1.2)),
-    WRITE_ROW("write4k", "write-through 4 KiB", "us", "cached", sample_write, .expect = "write",
-	      RATIO_AT_MOST(1.2)),
+    WRITE_ROW("write4k", "write-through 4 KiB", "us", SIZED "cached", sample_write,
+	      .expect = "write", RATIO_AT_MOST(1.2)),
     WRITE_ROW("writeback4k-pinned", "write-back 4 KiB + fsync, one core", "MB/s",
-	      "cached,writeback", sample_write_back, .samples = 21, .pieces = 16384, .pinned = true,
-	      RATIO_AT_LEAST(1.5)),
-    WRITE_ROW("writeback4k", "write-back 4 KiB + fsync", "MB/s", "cached,writeback",
+	      SIZED "cached,writeback", sample_write_back, .samples = 21, .pieces = 16384,
+	      .pinned = true, RATIO_AT_LEAST(1.5)),
+    WRITE_ROW("writeback4k", "write-back 4 KiB + fsync", "MB/s", SIZED "cached,writeback",
 	      sample_write_back, .samples = 21, .pieces = 16384, RATIO_AT_LEAST(1.5)),
     {.name = "million",
      .title = "the millionth page against the first",

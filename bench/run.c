@@ -33,6 +33,9 @@ static void fill_options(const struct side *side, char *text, size_t size)
 		else
 			snprintf(text, size, "%s%u", options,
 				 side->options->quick ? QUICK_ENTRIES : ENTRIES);
+	} else if (side->row
+		       ->in_memory) { /* the file ends where the work ends: no readahead beyond */
+		snprintf(text, size, "%s,size=%llu", options, (unsigned long long)side->span);
 	} else {
 		snprintf(text, size, "%s", options);
 	}
@@ -295,14 +298,15 @@ static struct summary compare(double values[SIDES][MAX_SAMPLES], int other, unsi
 	return summarize(ratios, n);
 }
 
-static int stayed_quiet(struct side *sides)
+/* For each side whose work makes no requests. */
+static int check_cached(struct side *sides, int (*check)(struct side *side))
 {
 	int ret = 0;
 
 	for (int i = 0; i < SIDES && !ret; i++)
 		if (sides[i].client && !sides[i].client->serverless && sides[i].row->expect &&
 		    !*sides[i].row->expect)
-			ret = check_quiet(&sides[i]);
+			ret = check(&sides[i]);
 	return ret;
 }
 
@@ -315,9 +319,11 @@ static int measure(struct side *sides, const struct options *options, struct res
 	for (int i = 0; i < SIDES && !ret; i++)
 		ret = sides[i].client ? side_ready(&sides[i]) : 0;
 	if (!ret)
+		ret = check_cached(sides, check_begin);
+	if (!ret)
 		ret = take_turns(sides, n, values);
 	if (!ret)
-		ret = stayed_quiet(sides);
+		ret = check_cached(sides, check_quiet);
 	if (ret)
 		return ret;
 	for (int i = 0; i < SIDES; i++)
