@@ -94,6 +94,7 @@ struct bench {
 	char *directory;  /* what is listed; owned; "." for the root */
 	uint64_t entries; /* in it, as far as they are listed */
 	uint64_t random_span;
+	bool write_back; /* negotiated with our client */
 
 	bool gone; /* our client lost its server, which is still to be said */
 	unsigned rounds, round;

@@ -231,7 +231,7 @@ TITLE(random_title, "cached 4 KiB read, random in %s", size_text(bench->random_s
 TITLE(sequential_4k_title, "4 KiB reads in sequence, cold")
 TITLE(sequential_1m_title, "1 MiB reads in sequence, cold")
 TITLE(cold_random_title, "random 4 KiB read, cold")
-TITLE(write_title, "4 KiB writes in sequence, fsync")
+TITLE(write_title, "4 KiB written %s, then fsync", bench->write_back ? "back" : "through")
 TITLE(create_title, "create, write 4 KiB, close, unlink")
 
 const struct bench_row bench_rows[] = {

@@ -286,6 +286,14 @@ static int set_up(struct bench *bench)
 	return 0;
 }
 
+static void look_at_flags(void *ctx, const char *key, const char *value)
+{
+	struct bench *bench = ctx;
+
+	if (!strcmp(key, "flags"))
+		bench->write_back = strstr(value, "WRITEBACK_CACHE") != NULL;
+}
+
 static void divide_time(struct bench *bench)
 {
 	double seconds = options.seconds > 0 ? options.seconds
@@ -293,6 +301,7 @@ static void divide_time(struct bench *bench)
 					     : SECONDS;
 	struct bench_result *result = bench->results;
 
+	pf_info(bench->server->tree.fs, look_at_flags, bench);
 	bench->rounds = options.quick ? QUICK_ROUNDS : ROUNDS;
 	bench->slot_ns = seconds * 1e9 / bench->rounds / BENCH_SIDES / (double)bench->n_results;
 	for (const struct bench_row *row = bench_rows; row->name; row++) {
