@@ -314,7 +314,8 @@ int pf_aio_fsync(struct pf_file *file, int datasync, pf_aio_fn done, void *ctx);
  * Read without a copy: borrow->data points at up to count bytes of the file at offset, in the cache
  * where they are cached (else in a buffer made for them). Returns their number, which may be less
  * than asked for though the file goes on; 0 at its end. They stay where they are until
- * pf_read_return(), which must be called once for each success above 0; a write to the file
+ * pf_read_return(), which must be called once for each success above 0 and until which the file
+ * counts as open, also after pf_close(); a write to the file
  * meanwhile may or may not be seen in them. Never write to them.
  */
 struct pf_borrow {
@@ -329,10 +330,10 @@ void pf_read_return(struct pf_borrow *borrow);
  * Memory that is the file's cached data. prot and flags as mmap(2): PROT_READ, PROT_WRITE;
  * MAP_SHARED or MAP_PRIVATE. offset is a multiple of 4,096. All of it is read in at once and stays
  * in memory until pf_munmap(). What was changed through a shared mapping is found and written back
- * by pf_msync() and pf_munmap(), not before; until then reads through the library see it at once.
- * Bytes beyond the end of the file are zero and never written. Errors: as mmap(2); ENODEV for
- * MAP_SHARED where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP; ENOMEM when it does
- * not fit the limit of the cache.
+ * by pf_msync() and pf_munmap(), not before; cached reads through the library see it at once,
+ * direct ones after that. Bytes beyond the end of the file are zero and never written. Errors: as
+ * mmap(2); ENODEV for MAP_SHARED where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP;
+ * ENOMEM when it does not fit the limit of the cache.
  */
 struct pf_mapping;
 int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offset,

@@ -84,6 +84,11 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 #endif
 #define LOAD(i, field) __atomic_load_n(&(i)->attr[WORD(field)], __ATOMIC_ACQUIRE)
 
+uint64_t pf__inode_size(const struct pf__inode *inode)
+{
+	return LOAD(inode, attr.size);
+}
+
 bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
 {
 	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);

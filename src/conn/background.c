@@ -62,6 +62,8 @@ static bool sent(struct pf__conn *conn, struct pf__req *req, int err, struct pf_
 		put_back(conn, req);
 		return false;
 	}
+	if (err == -ENOTCONN) /* that it is gone is for who reads to find: soon */
+		pf__service_kick(conn);
 	pf__req_fail(req, err == -EAGAIN ? -ENOTCONN : err);
 	pf__req_complete(conn, req, done);
 	pf__req_unpin(conn, req, done);

@@ -197,7 +197,7 @@ int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
 		return -ENOMEM;
 	if (f->open_flags & (FOPEN_DIRECT_IO | FOPEN_STREAM)) {
 		register_writer(f);
-		return 0;
+		return drop_for_open(f);
 	}
 	f->ops = &pf__io_cached;
 	begin_caching(f->ii);

@@ -22,6 +22,15 @@ static uint64_t pages_of(uint64_t offset, size_t len)
 	return len ? (offset + len - 1) / PF_PAGE - offset / PF_PAGE + 1 : 0;
 }
 
+/* The file ends before it was thought to. */
+static void cut(struct reader *r, uint64_t end)
+{
+	if (end < r->end) {
+		r->end = end;
+		r->left = (size_t)pf__min_u64(r->left, end > r->offset ? end - r->offset : 0);
+	}
+}
+
 /* Copy as far as pages are up to date. Bytes. */
 static size_t copy_there(struct reader *r)
 {
@@ -30,6 +39,10 @@ static size_t copy_there(struct reader *r)
 
 	pf__rcu_read_lock();
 	while (r->left && (from = pf__pages_peek(&r->f->ii->pages, r->offset, r->left, &n))) {
+		/* Looked at after the page: a short READ lowers the size before its pages count. */
+		cut(r, pf__inode_size(r->f->inode));
+		if (n > r->left)
+			n = r->left;
 		pf__slice_copy_in(&r->slice, from, n);
 		r->offset += n;
 		r->left -= n;
@@ -39,12 +52,19 @@ static size_t copy_there(struct reader *r)
 	return r->done - before;
 }
 
-/* The file ends before it was thought to. */
-static void cut(struct reader *r, uint64_t end)
+/* A hole, in a file whose size is ours. */
+static void give_zeros(struct reader *r, size_t n)
 {
-	if (end < r->end) {
-		r->end = end;
-		r->left = (size_t)pf__min_u64(r->left, end > r->offset ? end - r->offset : 0);
+	static const char zeros[PF_PAGE];
+
+	for (n = pf__min_u64(n, r->left); n;) {
+		size_t some = pf__min_u64(n, sizeof zeros);
+
+		pf__slice_copy_in(&r->slice, zeros, some);
+		r->offset += some;
+		r->done += some;
+		r->left -= some;
+		n -= some;
 	}
 }
 
@@ -68,18 +88,11 @@ static int read_past(struct reader *r)
 	r->offset += (size_t)n;
 	r->done += (size_t)n;
 	r->left -= (size_t)n;
-	if ((size_t)n < want)
+	if ((size_t)n < want && pf__inode_owned(r->f->inode))
+		give_zeros(r, want - (size_t)n);
+	else if ((size_t)n < want)
 		cut(r, r->offset);
 	return 0;
-}
-
-/* What was fetched, by whomever, may have shown that the file is shorter. */
-static uint64_t size_now(const struct pf__io_file *f)
-{
-	struct pf__attr a;
-
-	pf__inode_attr(f->inode, 0, 0, &a);
-	return a.attr.size;
 }
 
 /* again: it was fetched before, and is not there. */
@@ -100,7 +113,7 @@ static int fetch(struct reader *r, bool again)
 		    (again ? pf__fetch_one : pf__fetch_wait)(r->f, r->c, first, end, r->end, &eof);
 	}
 	cut(r, eof);
-	cut(r, size_now(r->f));
+	cut(r, pf__inode_size(r->f->inode));
 	return err;
 }
 
@@ -121,7 +134,7 @@ static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 		if (!r.left || err)
 			break;
 		err = fetch(&r, rounds);
-		if (err == -ENOBUFS || ++rounds > MAX_ROUNDS)
+		if (err == PF_NO_ROOM || ++rounds > MAX_ROUNDS)
 			err = read_past(&r);
 	}
 	r.hits = pages_of(offset, r.done);

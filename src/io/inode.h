@@ -43,6 +43,9 @@ struct pf__io_inode {
 	uint64_t run_start, run_end;
 };
 
+/* The cache has no room: beyond what a server may answer. */
+#define PF_NO_ROOM (-1000)
+
 /* ---- inode.c */
 /* Made on first use. NULL: no memory. */
 struct pf__io_inode *pf__io_inode(struct pf__io *io, struct pf__inode *inode);
@@ -76,7 +79,7 @@ ssize_t pf__direct_run(struct pf__direct *d);
 /* ---- fetch.c: READs into pages */
 /* Read missing pages of first..end (n > 0), of a file that ends at eof; the first one is waited
  * for. *eof_seen is lowered to the end of the file when an answer shows one. 0, negative errno;
- * -ENOBUFS also when the cache has no room. */
+ * PF_NO_ROOM also when the cache has no room. */
 int pf__fetch_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first, uint64_t end,
 		   uint64_t eof, uint64_t *eof_seen);
 /* The same by one request and without readahead: for who failed before, and wants to know why. */

@@ -53,7 +53,6 @@ struct pf__io {
 	struct pf__mutex lock;          /* PF_RANK_IO: what io/inode.h says */
 	struct pf__list dirty;          /* struct pf__io_inode.dirty */
 	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
-	_Atomic bool gone;              /* a WRITE found no server any more */
 	int lost_error;                 /* the last that cost data; lock */
 	_Atomic uint64_t rounds;        /* of write-back over all inodes */
 };

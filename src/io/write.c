@@ -46,13 +46,16 @@ static void keep(struct pf__io_file *f, struct pf__slice s, uint64_t offset, siz
 {
 	struct pf__spare spare = {0};
 	unsigned blocks = blocks_missing(f, offset, n);
+	bool sure = pf__inode_owned(f->inode);
 	struct pf__attr a;
 
-	pf__inode_attr(f->inode, 0, 0, &a);
+	/* Where others may have made the file longer its end is not known: whole pages only. */
+	sure |= pf__inode_attr(f->inode, PF_ATTR_NLINK, pf__now_coarse(), &a);
 	/* Without room only what is there is brought up to date. */
 	if (blocks && blocks <= PF_SPARES)
 		(void)pf__spare_take(&spare, f->io->arena, blocks, (unsigned)(n / PF_PAGE + 2));
-	pf__pages_put_clean(&f->ii->pages, offset, n, a.attr.size, &s, &spare);
+	pf__pages_put_clean(&f->ii->pages, offset, n, sure ? pf__inode_size(f->inode) : UINT64_MAX,
+			    &s, &spare);
 	pf__spare_put(&spare);
 }
 
@@ -159,7 +162,7 @@ static int more_blocks(struct writer *w)
 		return -EAGAIN;
 	r = pf__io_flush_ii(f->ii, 0, UINT64_MAX);
 	if (!r && pf__spare_take(&w->spare, f->io->arena, 1, PF_BLOCK_PAGES))
-		r = -ENOBUFS;
+		r = PF_NO_ROOM;
 	return r;
 }
 
@@ -187,7 +190,7 @@ static int back_step(struct writer *w)
 		w->spare = (struct pf__spare){0};
 		return more_blocks(w);
 	default:
-		return -ENOBUFS;
+		return PF_NO_ROOM;
 	}
 }
 
@@ -208,6 +211,26 @@ static void write_behind(struct pf__io_file *f, uint64_t start, uint64_t end)
 	ii->run_start = to;
 }
 
+/* A block's worth at most, then a look whether there is too much of it. */
+static int back_some(struct writer *w)
+{
+	uint64_t start = w->offset;
+	size_t left = w->left, some = pf__min_u64(left, PF_BLOCK);
+	int r = 0;
+
+	w->left = some;
+	while (w->left && !r)
+		r = back_step(w);
+	some -= w->left;
+	w->left = left - some;
+	if (!some)
+		return r;
+	write_behind(w->f, start, w->offset);
+	if (!w->c->nowait && pf__io_balance(w->f->ii))
+		return r ? r : -EINTR; /* what is in the cache counts all the same */
+	return r;
+}
+
 static ssize_t write_rest_through(struct writer *w)
 {
 	ssize_t n = pf__io_flush_ii(w->f->ii, w->offset, pf__add_sat_u64(w->offset, w->left));
@@ -226,18 +249,14 @@ static ssize_t write_back(struct pf__io_file *f, const struct pf__io_call *c, st
 	int r = 0;
 
 	while (w.left && !r) {
-		if (pf__conn_dead(f->conn) || atomic_load(&f->io->gone))
+		if (pf__conn_dead(f->conn))
 			r = -ENOTCONN;
 		else
-			r = back_step(&w);
+			r = back_some(&w);
 	}
 	pf__spare_put(&w.spare);
-	if (r == -ENOBUFS) /* no room for more dirty data, whoever's */
+	if (r == PF_NO_ROOM) /* no room for more dirty data, whoever's */
 		return write_rest_through(&w);
-	if (w.done)
-		write_behind(f, offset, w.offset);
-	if (w.done && !c->nowait)
-		(void)pf__io_balance(f->ii); /* a signal: the data is in the cache all the same */
 	pf__io_count(&f->io->stats.writes_back, 1);
 	pf__io_count(&f->io->stats.bytes_written, w.done);
 	return w.done ? (ssize_t)w.done : r;

@@ -137,8 +137,6 @@ static void take_result(struct wb_write *w)
 		note_soft(w->ii, error);
 		pf__wb_end(&w->wb, PF_WB_AGAIN, 0);
 	} else {
-		if (error == -ENOTCONN && !w->req.answered)
-			atomic_store(&io->gone, true);
 		pf__io_count(&io->stats.lost, w->wb.n);
 		pf__io_record_error(w->ii, error);
 		pf__wb_end(&w->wb, PF_WB_LOST, 0);
@@ -297,7 +295,7 @@ static uint32_t error_seq(struct pf__io_inode *ii)
 	return seq;
 }
 
-int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
+static int flush_until(struct pf__io_inode *ii, uint64_t from, uint64_t to, uint64_t deadline)
 {
 	struct pf__pages *p = &ii->pages;
 	uint32_t soft = atomic_load(&ii->soft), turn, seq;
@@ -320,8 +318,11 @@ int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 			r = atomic_load(&ii->soft_error);
 			break;
 		}
-		r = pf__conn_sleep(ii->io->conn, &p->turn, turn, pf__now() + PF_NSEC_PER_SEC);
-		if (r == -EINTR)
+		r = pf__conn_sleep(ii->io->conn, &p->turn, turn,
+				   pf__min_u64(deadline, pf__now() + PF_NSEC_PER_SEC));
+		if (r == -ETIMEDOUT && pf__now() < deadline)
+			r = 0;
+		if (r == -EINTR || r == -ETIMEDOUT)
 			break;
 		r = 0;
 		pf__pages_waited(p);
@@ -332,6 +333,11 @@ int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 	pf__io_maybe_clean(ii);
 	pf__inode_put(ii->io->cache, ii->inode);
 	return r;
+}
+
+int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
+{
+	return flush_until(ii, from, to, PF_TIME_FOREVER);
 }
 
 int pf__io_flush(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to)
@@ -475,7 +481,7 @@ int pf__io_sync_all(struct pf__io *io, uint64_t deadline)
 	int r = 0, one;
 
 	while (pf__now() < deadline && (ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round))) {
-		one = pf__io_flush_ii(ii, 0, UINT64_MAX);
+		one = flush_until(ii, 0, UINT64_MAX, deadline);
 		pf__inode_put(io->cache, ii->inode);
 		r = r ? r : one;
 	}

@@ -21,6 +21,7 @@
 #define MIN_PAGES    256u /* 1 MiB */
 #define MAX_VICTIMS  512u /* blocks of one grace period */
 #define FREE_TRIES   64u
+#define IDLE_TICKS   10 /* calls of pf__arena_trim() */
 
 struct pf__chunk {
 	struct pf__chunk *next;
@@ -214,7 +215,7 @@ static uint64_t punch_free(struct pf__arena *a, uint64_t want)
 void pf__arena_trim(struct pf__arena *a)
 {
 	/* Not while blocks go from hand to hand: they would only be asked for again. */
-	if (!atomic_exchange(&a->idle, true) || !atomic_load(&a->resident))
+	if (atomic_fetch_add(&a->idle, 1) < IDLE_TICKS || !atomic_load(&a->resident))
 		return;
 	pf__rcu_barrier(); /* what was let go, and files that were forgotten */
 	pf__mutex_lock(&a->lock);
@@ -401,7 +402,7 @@ int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigne
 	s->arena = a;
 	if (n > PF_SPARES || pages > a->limit)
 		return -ENOMEM;
-	atomic_store_explicit(&a->idle, false, memory_order_relaxed);
+	atomic_store_explicit(&a->idle, 0, memory_order_relaxed);
 	for (unsigned tries = 0; tries < 16; tries++) {
 		pf__mutex_lock(&a->lock);
 		r = try_take(s, n, pages, &victims);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define BORROW_ROUNDS 8
+#define NO_ROOM       (-1000) /* beyond what a server may answer */
 #define DRAIN_MS      200
 
 /* ---- borrowed memory */
@@ -89,7 +90,7 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 	}
 	if (!b->data) {
 		pf__free(loan);
-		return r ? r : -EAGAIN; /* there is no room, or it does not stay */
+		return r == -ENOMEM || !r ? NO_ROOM : r; /* or it does not stay */
 	}
 	atomic_fetch_add(&of->refs, 1);
 	loan->of = of;
@@ -133,10 +134,10 @@ static ssize_t borrow(struct pf_file *file, size_t count, off_t offset, struct p
 		return -ESPIPE;
 	if (!count)
 		return 0;
-	n = -EAGAIN;
+	n = NO_ROOM;
 	if (pf__io_is_cached(&of->io, (uint32_t)atomic_load(&of->flags)))
 		n = borrow_cached(of, count, (uint64_t)offset, b);
-	return n == -EAGAIN || n == -ENOMEM ? borrow_copy(of, count, offset, b) : n;
+	return n == NO_ROOM ? borrow_copy(of, count, offset, b) : n;
 }
 
 ssize_t pf_read_borrow(struct pf_file *file, size_t count, off_t offset, struct pf_borrow *b)
