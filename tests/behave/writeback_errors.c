@@ -38,8 +38,8 @@ static void close_tells(void **state)
 {
 	struct t t = begin(.writeback = true, .max_write = PAGE);
 
+	fail_writes(&t, 100, EIO); /* whenever they go */
 	put_at(t.f, 1, 0, 4 * PAGE);
-	fail_writes(&t, 100, EIO);
 	fails(pf_close(t.f), EIO);
 	t.f = NULL;
 	assert_int_equal(stats(&t).pages_dirty, 0);
