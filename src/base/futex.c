@@ -25,7 +25,7 @@ int pf__futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline)
 	return 0;
 }
 
-void pf__futex_wake(_Atomic uint32_t *word, int how_many)
+int pf__futex_wake(_Atomic uint32_t *word, int how_many)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
+	return (int)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
 }

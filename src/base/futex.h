@@ -8,6 +8,7 @@
 /* Sleep while *word == expected, until pf__now() reaches deadline (PF_TIME_FOREVER: no end).
  * 0 woken (perhaps for nothing), -EAGAIN value differs, -EINTR signal, -ETIMEDOUT. */
 int pf__futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline);
-void pf__futex_wake(_Atomic uint32_t *word, int how_many);
+/* The number that were woken. */
+int pf__futex_wake(_Atomic uint32_t *word, int how_many);
 
 #endif

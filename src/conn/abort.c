@@ -75,6 +75,7 @@ void pf__abort(struct pf__conn *conn, int error, struct pf__req *victim, int vic
 	pf__run_done(conn, &e.done);
 	if (ops && ops->dead && atomic_load(&conn->ready) && !atomic_load(&conn->closing))
 		ops->dead(conn->config.ctx);
+	pf__sleepers_poke(conn);
 }
 
 void pf__conn_abort(struct pf__conn *conn, int error)

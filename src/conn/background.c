@@ -51,8 +51,7 @@ static bool sent(struct pf__conn *conn, struct pf__req *req, int err, struct pf_
 	if (!err && !oneway) {
 		pf__req_unpin(conn, req, done);
 		/* Its answer must be read by somebody. */
-		if (pf__channel_unattended(ch))
-			pf__service_kick(conn);
+		pf__channel_attend(ch);
 		return true;
 	}
 	if (!oneway && !pf__req_take(conn, req)) { /* completed meanwhile */
@@ -69,12 +68,10 @@ static bool sent(struct pf__conn *conn, struct pf__req *req, int err, struct pf_
 	return true;
 }
 
-static bool any_unattended(struct pf__conn *conn)
+static void attend_all(struct pf__conn *conn)
 {
 	for (unsigned i = 0; i < conn->nchannels; i++)
-		if (pf__channel_unattended(conn->channels[i]))
-			return true;
-	return false;
+		pf__channel_attend(conn->channels[i]);
 }
 
 void pf__bg_pump(struct pf__conn *conn)
@@ -96,8 +93,8 @@ void pf__bg_pump(struct pf__conn *conn)
 		more = sent(conn, req, err, &done);
 	}
 	/* What is left waits for the end of others, the lazy ones too. */
-	if (!pf__list_empty(&conn->queue) && any_unattended(conn))
-		pf__service_kick(conn);
+	if (!pf__list_empty(&conn->queue))
+		attend_all(conn);
 	pf__mutex_unlock(&conn->lock);
 	pf__run_done(conn, &done);
 }
@@ -137,6 +134,7 @@ void pf__request_background(struct pf__conn *conn, struct pf__req *req)
 	}
 	pf__req_fail(req, err);
 	req->done(req);
+	pf__sleepers_poke(conn);
 }
 
 /* Asked before each readahead: no lock, and nothing that is not constant but one word. */

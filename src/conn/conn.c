@@ -2,13 +2,15 @@
 /* Opening and closing a connection, and its channels. */
 #include "conn/conn.h"
 #include "base/alloc.h"
-#include "base/futex.h"
+#include "base/sys.h"
 #include "conn/internal.h"
 #include <errno.h>
 
 static void channel_free(struct pf__channel *ch)
 {
 	ch->t->ops->free(ch->t);
+	if (ch->efd >= 0)
+		pf__sys.close(ch->efd);
 	pf__free(ch->whole);
 	pf__free(ch);
 }
@@ -29,6 +31,7 @@ static int channel_new(struct pf__channel **out, struct pf__conn *conn, struct p
 	ch->scratch = ch->whole + sizeof(struct fuse_out_header);
 	ch->conn = conn;
 	ch->t = t;
+	ch->efd = -1;
 	pf__list_init(&ch->waiters);
 	*out = ch;
 	return 0;
@@ -66,6 +69,7 @@ static struct pf__conn *conn_new(const struct pf__conn_config *config)
 		return NULL;
 	conn->config = *config;
 	pf__list_init(&conn->queue);
+	pf__list_init(&conn->sleepers);
 	conn->intr_at = PF_TIME_FOREVER;
 	conn->svc.efd = conn->svc.epfd = -1;
 	if (pf__mutex_init(&conn->lock, PF_RANK_CONN)) {
@@ -143,11 +147,7 @@ static void wait_each_background(struct pf__conn *conn, uint64_t deadline)
 /* Until the background requests have ended, the lazy ones too, or the deadline. */
 static void wait_background(struct pf__conn *conn, uint64_t deadline)
 {
-	pf__mutex_lock(&conn->lock);
-	conn->bg_waiters++;
-	if (conn->bg_total)
-		pf__service_kick(conn);
-	pf__mutex_unlock(&conn->lock);
+	atomic_fetch_add(&conn->bg_waiters, 1);
 	wait_each_background(conn, deadline);
 	atomic_fetch_sub(&conn->bg_waiters, 1);
 }

@@ -28,8 +28,9 @@ struct pf__cred {
 #define PF_REQ_NOCREDS    (1u << 1) /* uid, gid, pid are sent as 0 */
 #define PF_REQ_NODEADLINE (1u << 2) /* SETLKW, POLL */
 #define PF_REQ_NOINTR     (1u << 3) /* never send INTERRUPT for it */
-#define PF_REQ_LAZY                                                                                \
-	(1u << 4) /* background: its answer may be taken up some ms late, so it wakes nobody */
+/* Background: its answer may be taken up some ms late, so it wakes nobody. Who waits for it in
+ * pf__conn_sleep() reads it at once: the right mark where the submitter will wait himself. */
+#define PF_REQ_LAZY (1u << 4)
 
 /* Data of 1 MiB out of blocks of 256 KiB is five vectors when it begins inside of one; before it
  * goes the fixed structure of a WRITE. */
@@ -171,10 +172,20 @@ int pf__conn_death(struct pf__conn *conn);
 /* For a caller without service thread. */
 int pf__conn_fd(struct pf__conn *conn);
 int pf__conn_service(struct pf__conn *conn);
-/* Sleep on a word that done() or notify() changes: as pf__futex_wait(), but without a service
- * thread this thread does its work meanwhile, since nobody else may. */
+/* Sleep on a word that done() changes, as pf__futex_wait(). This thread meanwhile reads
+ * the channels that nobody reads (background requests marked PF_REQ_LAZY too), and without a
+ * service thread does its work. So done() of any request, and notify(), may run on it: no lock may
+ * be held. 0 also when the connection is dead and the word has not changed, after a moment. Whoever
+ * else sleeps on the same word does so by this function. */
 int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
 		   uint64_t deadline);
+/* The same for a word that notify() changes: there may be nothing to read for hours, so the service
+ * thread does it, if there is one. */
+int pf__conn_watch(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
+		   uint64_t deadline);
+/* For who changes such a word elsewhere than in done() and notify() (these may use
+ * pf__futex_wake()): wake all who sleep on it. Takes the lock CONN. */
+void pf__conn_wake(struct pf__conn *conn, _Atomic uint32_t *word);
 
 /* Wait until all background requests have ended and their done() has returned, timeout_ms at most.
  * True when it is so. */

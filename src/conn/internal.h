@@ -49,6 +49,14 @@ enum {
 #define REQ_ACTIVE     (1u << 11) /* background: counts against max_background */
 #define REQ_MISSED     (1u << 12) /* its thread came to wait while it was taken */
 
+struct pf__sleeper; /* a thread in pf__conn_sleep() */
+
+/* How many waits to go on without spinning, and how many after the next vain one. */
+struct pf__spin {
+	_Atomic uint32_t skip, rest;
+};
+#define PF_SPIN_NS (50 * PF_NSEC_PER_USEC) /* an answer that comes later is slept for */
+
 struct pf__channel {
 	struct pf__conn *conn;
 	struct pf__transport *t;
@@ -61,12 +69,14 @@ struct pf__channel {
 	struct pf__list waiters; /* synchronous requests whose threads follow */
 	uint32_t background;     /* of inflight: nobody waits for these */
 	uint32_t lazy;           /* of background: PF_REQ_LAZY */
-	bool reading;            /* a thread is the reader: leader or service */
+	bool reading;            /* a thread is the reader: leader, sleeper or service */
 	bool polled;             /* the service thread sleeps in poll on it */
 	_Atomic bool dead;
-	/* The reader's: how many waits to go on without spinning, and how many after the next vain
-	 * one. */
-	_Atomic uint32_t spin_skip, spin_rest;
+	struct pf__spin spin, sleeper_spin; /* the reader's: a leader, a sleeper */
+	/* lock: */
+	struct pf__sleeper *sleeper; /* the reader, if it is one */
+	const void *called;          /* nobody reads, but who sleeps on this word was woken to */
+	int efd;                     /* wakes a sleeper that polls; -1 until there is one */
 };
 
 enum pf__svc_state { SVC_NONE, SVC_RUN, SVC_FUTEX, SVC_POLL };
@@ -123,6 +133,9 @@ struct pf__conn {
 	bool bg_blocked;             /* the head of queue found no room in the transport */
 	_Atomic uint32_t bg_ended;   /* futex word: counts completions */
 	_Atomic unsigned bg_waiters; /* threads that wait for bg_ended */
+	struct pf__list sleepers;    /* those that read nothing; it may be that they are called */
+	unsigned nsleepers;          /* all of them */
+	_Atomic unsigned polling;    /* sleepers to poke when words have changed */
 	bool resend;                 /* some request has REQ_RESEND */
 	uint64_t intr_at;            /* when to look for REQ_INTR; PF_TIME_FOREVER never */
 	struct pf__conn_stats stats;
@@ -147,14 +160,15 @@ uint64_t pf__req_unique(const struct pf__req *req);
 /* Call fn for every request in flight; fn may take it. */
 void pf__req_each(struct pf__conn *conn, void (*fn)(struct pf__req *req, void *ctx), void *ctx);
 
-/* Must somebody be woken to read ch? Not for lazy requests, unless others wait for their end. */
+/* Must somebody be woken to read ch? Not for lazy requests, unless others wait for their end:
+ * those in the queue, or a thread in pf__conn_sleep(). */
 static inline bool pf__channel_unattended(const struct pf__channel *ch)
 {
 	const struct pf__conn *conn = ch->conn;
 
-	if (ch->reading || ch->polled || !ch->background)
+	if (ch->reading || ch->polled || !ch->background || ch->called)
 		return false;
-	return ch->background > ch->lazy || conn->bg_waiters || !pf__list_empty(&conn->queue);
+	return ch->background > ch->lazy || conn->nsleepers || !pf__list_empty(&conn->queue);
 }
 
 /* ---- request.c */
@@ -179,11 +193,9 @@ static inline void pf__req_fail(struct pf__req *req, int error)
 }
 
 /* ---- leader.c: reading */
-/* Read one message. The caller is the reader of ch. own: its request, whose vectors the reply may
- * land in directly; *own_done is set, and the readership gone, when its answer came. > 0 a message,
- * 0 the end, -EAGAIN, -EINTR. */
-ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned flags,
-			 bool *own_done);
+/* Read one message, if there is one, for whoever it is. The caller is the reader of ch, and has no
+ * request of its own. > 0 a message, 0 the end, -EAGAIN. by_leader: for the statistics. */
+ssize_t pf__channel_read_any(struct pf__channel *ch, bool by_leader);
 /* Become the reader if there is none, read what is there, stop being it. by_service: the caller
  * does the service's work, and needs not be told that nobody reads. */
 void pf__channel_drain(struct pf__channel *ch, bool by_service);
@@ -193,6 +205,26 @@ void pf__channel_release(struct pf__channel *ch);
 void pf__channel_ended(struct pf__channel *ch);
 /* Wait until req, which is sent, is complete. */
 void pf__req_wait(struct pf__conn *conn, struct pf__req *req);
+/* May a wait begin with spinning? Then say what it was good for. */
+static inline bool pf__spin_worthwhile(struct pf__spin *spin)
+{
+	uint32_t skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
+
+	if (!skip)
+		return true;
+	atomic_store_explicit(&spin->skip, skip - 1, memory_order_relaxed);
+	return false;
+}
+void pf__spin_judged(struct pf__conn *conn, struct pf__spin *spin, bool hit);
+
+/* ---- sleep.c */
+/* Under the lock: if somebody must be woken to read ch, wake a sleeper, or else (attend) the
+ * service thread. */
+bool pf__channel_call(struct pf__channel *ch);
+void pf__channel_attend(struct pf__channel *ch);
+/* Words have changed, by done() or notify(): wake the sleepers that are in poll and care. No cost
+ * while there are none. Not under the lock. */
+void pf__sleepers_poke(struct pf__conn *conn);
 
 /* ---- background.c */
 void pf__bg_pump(struct pf__conn *conn);
@@ -228,6 +260,15 @@ static inline void pf__service_by(struct pf__conn *conn, uint64_t when)
 	if (conn->svc.wake_at > when)
 		pf__service_kick(conn);
 }
+/* Whole milliseconds for poll, rounded up: too early would be a loop. */
+static inline int pf__poll_ms(uint64_t until, uint64_t now)
+{
+	return until <= now ? 0 : (int)((until - now + PF_NSEC_PER_MSEC - 1) / PF_NSEC_PER_MSEC);
+}
+/* All of the service's work but the reading. */
+void pf__service_work(struct pf__conn *conn, uint64_t now);
+/* The caller has read without a service thread: who polls pf__conn_fd() must not miss the rest. */
+void pf__service_rearm(struct pf__conn *conn);
 /* The work that time brings. For the service thread and whoever stands in for it. */
 void pf__maintain(struct pf__conn *conn, uint64_t now);
 

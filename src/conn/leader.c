@@ -21,7 +21,6 @@
 #define FOLLOW_SLICE_NS PF_NSEC_PER_SEC /* a finite wait: signals end it, SA_RESTART or not */
 #define FLOOD_LOOK      64              /* messages of others read before a look at the clock */
 #define DRAIN_MAX       64              /* messages read in one go when nobody waits for them */
-#define SPIN_NS         (50 * PF_NSEC_PER_USEC) /* an answer that comes later is slept for */
 #define SPIN_REST_MAX   256 /* waits without spinning, after spinning in vain again and again */
 
 static void set_answer(struct pf__req *req, const struct fuse_out_header *h, size_t len)
@@ -56,7 +55,10 @@ void pf__channel_release(struct pf__channel *ch)
 	pf__assert_held(&conn->lock);
 	if (hand_over(ch))
 		return;
-	if (pf__channel_unattended(ch) || conn->svc.far)
+	ch->called = NULL; /* that was before this reader came */
+	if (pf__channel_unattended(ch))
+		pf__channel_attend(ch);
+	else if (conn->svc.far)
 		pf__service_kick(conn);
 }
 
@@ -309,25 +311,36 @@ static ssize_t read_peeking(struct pf__channel *ch, struct pf__req *own, unsigne
 	return req ? read_into(ch, req, h.unique, own, own_done) : read_scratch(ch, own, own_done);
 }
 
-ssize_t pf__channel_read(struct pf__channel *ch, struct pf__req *own, unsigned flags,
-			 bool *own_done)
+/* Read one message. own: the reader's request, whose vectors the reply may land in directly;
+ * *own_done is set, and the readership gone, when its answer came. > 0 a message, 0 the end,
+ * -EAGAIN, -EINTR. */
+static ssize_t read_for(struct pf__channel *ch, struct pf__req *own, unsigned flags, bool *own_done)
 {
 	uint32_t others = atomic_load_explicit(&ch->landing, memory_order_relaxed);
 	ssize_t len;
 
 	/* Replies without a body (RELEASE's) cost nothing where they land. */
-	if (own && others == (own->nout ? 1 : 0))
+	if (others == (own->nout ? 1 : 0))
 		return read_direct(ch, own, flags, own_done);
 	len = read_peeking(ch, own, flags, own_done);
 	if (len > 0)
-		pf__count(own ? &ch->conn->by_leader : &ch->conn->by_service);
+		pf__count(&ch->conn->by_leader);
+	return len;
+}
+
+ssize_t pf__channel_read_any(struct pf__channel *ch, bool by_leader)
+{
+	bool unused = false;
+	ssize_t len = read_peeking(ch, NULL, 0, &unused);
+
+	if (len > 0)
+		pf__count(by_leader ? &ch->conn->by_leader : &ch->conn->by_service);
 	return len;
 }
 
 void pf__channel_drain(struct pf__channel *ch, bool by_service)
 {
 	struct pf__conn *conn = ch->conn;
-	bool unused = false;
 	ssize_t len = 1;
 
 	pf__mutex_lock(&conn->lock);
@@ -338,33 +351,35 @@ void pf__channel_drain(struct pf__channel *ch, bool by_service)
 	ch->reading = true;
 	pf__mutex_unlock(&conn->lock);
 	for (int i = 0; i < DRAIN_MAX && len > 0; i++)
-		len = pf__channel_read(ch, NULL, 0, &unused);
+		len = pf__channel_read_any(ch, false);
 	if (len == 0)
 		pf__channel_ended(ch);
 	pf__mutex_lock(&conn->lock);
 	/* The service looks anew before it sleeps; kicked by itself it would never sleep. */
-	if (by_service)
-		hand_over(ch);
-	else
+	if (!by_service) {
 		pf__channel_release(ch);
+	} else if (!hand_over(ch)) {
+		ch->called = NULL;
+		(void)pf__channel_call(ch);
+	}
 	pf__mutex_unlock(&conn->lock);
 }
 
 /* ---- waiting */
 
-static void spin_judged(struct pf__channel *ch, bool hit)
+void pf__spin_judged(struct pf__conn *conn, struct pf__spin *spin, bool hit)
 {
-	uint32_t rest = atomic_load_explicit(&ch->spin_rest, memory_order_relaxed);
+	uint32_t rest = atomic_load_explicit(&spin->rest, memory_order_relaxed);
 
-	pf__count(hit ? &ch->conn->spin_hits : &ch->conn->spin_misses);
+	pf__count(hit ? &conn->spin_hits : &conn->spin_misses);
 	if (hit && !rest)
 		return;
 	if (hit)
 		rest = 0;
 	else
 		rest = rest ? (rest < SPIN_REST_MAX ? rest * 2 : rest) : 1;
-	atomic_store_explicit(&ch->spin_rest, rest, memory_order_relaxed);
-	atomic_store_explicit(&ch->spin_skip, rest, memory_order_relaxed);
+	atomic_store_explicit(&spin->rest, rest, memory_order_relaxed);
+	atomic_store_explicit(&spin->skip, rest, memory_order_relaxed);
 }
 
 /*
@@ -374,20 +389,17 @@ static void spin_judged(struct pf__channel *ch, bool hit)
  */
 static ssize_t read_spinning(struct pf__channel *ch, struct pf__req *req, bool *own_done)
 {
-	uint32_t skip = atomic_load_explicit(&ch->spin_skip, memory_order_relaxed);
 	uint64_t until = 0;
 	ssize_t len;
 
-	if (skip) {
-		atomic_store_explicit(&ch->spin_skip, skip - 1, memory_order_relaxed);
+	if (!pf__spin_worthwhile(&ch->spin))
 		return -EAGAIN;
-	}
 	for (;;) {
-		len = pf__channel_read(ch, req, 0, own_done);
+		len = read_for(ch, req, 0, own_done);
 		if (len != -EAGAIN)
 			break;
 		if (!until)
-			until = pf__now() + SPIN_NS;
+			until = pf__now() + PF_SPIN_NS;
 		else if (pf__now() >= until)
 			break;
 		sched_yield();
@@ -395,7 +407,7 @@ static ssize_t read_spinning(struct pf__channel *ch, struct pf__req *req, bool *
 	/* An answer that was there when we got the core back, but late, was no use of spinning; one
 	 * that was there at once tells nothing. */
 	if (until)
-		spin_judged(ch, len != -EAGAIN && pf__now() < until);
+		pf__spin_judged(ch->conn, &ch->spin, len != -EAGAIN && pf__now() < until);
 	return len;
 }
 
@@ -405,7 +417,7 @@ static int lead(struct pf__channel *ch, struct pf__req *req, bool *leading)
 	ssize_t len = read_spinning(ch, req, &own_done);
 
 	if (len == -EAGAIN)
-		len = pf__channel_read(ch, req, PF_RECV_WAIT, &own_done);
+		len = read_for(ch, req, PF_RECV_WAIT, &own_done);
 
 	if (own_done)
 		*leading = false;

@@ -103,6 +103,7 @@ void pf__notified(struct pf__channel *ch, int32_t code, const void *body, size_t
 		pf__resend(conn);
 	} else if (ops && ops->notify) {
 		ops->notify(conn->config.ctx, &n);
+		pf__sleepers_poke(conn);
 	}
 }
 

@@ -115,6 +115,7 @@ void pf__run_done(struct pf__conn *conn, struct pf__list *done)
 	}
 	if (atomic_load(&conn->bg_waiters))
 		pf__futex_wake(&conn->bg_ended, INT_MAX);
+	pf__sleepers_poke(conn);
 	pf__bg_pump(conn);
 }
 

@@ -19,7 +19,6 @@
 #define BUSY_NS      (5 * PF_NSEC_PER_MSEC)   /* between looks while synchronous calls come */
 #define TICK_NS      (100 * PF_NSEC_PER_MSEC) /* while something goes on */
 #define IDLE_TICK_NS PF_NSEC_PER_SEC
-#define STAND_IN_MS  5 /* between looks of a thread that sleeps without a service thread */
 #define CHECK_SHARE  8 /* deadlines are looked at this often within a timeout */
 
 void pf__service_kick(struct pf__conn *conn)
@@ -88,6 +87,13 @@ void pf__maintain(struct pf__conn *conn, uint64_t now)
 		pf__interrupt_retry(conn, now);
 	if (resend)
 		pf__resend(conn);
+}
+
+void pf__service_work(struct pf__conn *conn, uint64_t now)
+{
+	pf__maintain(conn, now);
+	check_deadlines(conn, now);
+	tick(conn, now);
 }
 
 /* ---- the thread */
@@ -194,12 +200,6 @@ static bool plan_sleep(struct pf__conn *conn, uint64_t now, struct plan *p)
 	return true;
 }
 
-/* Whole milliseconds, rounded up: too early would be a loop. */
-static int poll_ms(uint64_t until, uint64_t now)
-{
-	return until <= now ? 0 : (int)((until - now + PF_NSEC_PER_MSEC - 1) / PF_NSEC_PER_MSEC);
-}
-
 static void sleep_poll(struct pf__conn *conn, struct plan *p)
 {
 	bool ready = false;
@@ -208,7 +208,7 @@ static void sleep_poll(struct pf__conn *conn, struct plan *p)
 		ready |= p->polled[i]->t->ops->arm(p->polled[i]->t);
 	if (ready)
 		return;
-	if (pf__sys.poll(p->fds, 1 + p->n, poll_ms(p->until, pf__now())) < 0)
+	if (pf__sys.poll(p->fds, 1 + p->n, pf__poll_ms(p->until, pf__now())) < 0)
 		(void)pf__futex_wait(&conn->svc.kicks, atomic_load(&conn->svc.kicks),
 				     pf__now() + PF_SEND_RETRY_NS);
 	if (p->fds[0].revents)
@@ -244,9 +244,7 @@ static void *service_main(void *arg)
 		uint64_t now = pf__now();
 
 		drain_all(conn);
-		pf__maintain(conn, now);
-		check_deadlines(conn, now);
-		tick(conn, now);
+		pf__service_work(conn, now);
 		service_sleep(conn);
 	}
 	return NULL;
@@ -307,6 +305,12 @@ static void arm_all(struct pf__conn *conn)
 			pf__channel_drain(conn->channels[i], true);
 }
 
+void pf__service_rearm(struct pf__conn *conn)
+{
+	if (conn->svc.epfd >= 0)
+		arm_all(conn);
+}
+
 int pf__conn_fd(struct pf__conn *conn)
 {
 	struct pf__service *svc = &conn->svc;
@@ -333,27 +337,7 @@ int pf__conn_service(struct pf__conn *conn)
 	uint64_t now = pf__now();
 
 	drain_all(conn);
-	pf__maintain(conn, now);
-	check_deadlines(conn, now);
-	tick(conn, now);
-	if (conn->svc.epfd >= 0)
-		arm_all(conn);
+	pf__service_work(conn, now);
+	pf__service_rearm(conn);
 	return pf__conn_dead(conn) ? -ENOTCONN : 0;
-}
-
-int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
-		   uint64_t deadline)
-{
-	struct pf__transport *t = conn->channels[0]->t;
-	struct pollfd p = {t->ops->fd(t), POLLIN, 0};
-	int n = 0;
-
-	if (conn->svc.started)
-		return pf__futex_wait(word, expected, deadline);
-	if (!t->ops->arm(t))
-		n = pf__sys.poll(&p, 1, STAND_IN_MS);
-	(void)pf__conn_service(conn);
-	if (atomic_load(word) != expected)
-		return -EAGAIN;
-	return pf__now() >= deadline ? -ETIMEDOUT : n == -EINTR ? -EINTR : 0;
 }

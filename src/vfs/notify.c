@@ -85,21 +85,11 @@ static int inval_inode(struct pf__super *s, const struct pf__notify *n)
 	inode = pf__inode_find(s->cache, n->nodeid);
 	if (!inode)
 		return 0;
+	pf__dircache_drop(s->cache, inode); /* a directory's data is its listing */
 	pf__io_drop(io, inode, (uint64_t)n->off, n->len > 0 ? (uint64_t)n->len : UINT64_MAX);
 	pf__io_flush_begin(io, inode, (uint64_t)n->off, UINT64_MAX);
 	pf__inode_put(s->cache, inode);
 	return 0;
-}
-
-/* With a range the listing of a directory goes too, which is its data. */
-static int inval_inode(struct pf__super *s, const struct pf__notify *n)
-{
-	struct pf__inode *inode = n->off >= 0 ? pf__inode_find(s->cache, n->nodeid) : NULL;
-
-	if (inode)
-		pf__dircache_drop(s->cache, inode);
-	pf__inode_put(s->cache, inode);
-	return pf__cache_inval_inode(s->cache, n->nodeid);
 }
 
 static void prune(struct pf__super *s, const struct pf__notify *n)

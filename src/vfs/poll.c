@@ -153,7 +153,7 @@ static int poll_until(struct pf__open_file *of, const struct pf__from *f, short 
 		if (r)
 			break;
 		if (!atomic_load(&w.interrupted))
-			r = pf__conn_sleep(of->super->conn, &w.turn, turn, deadline);
+			r = pf__conn_watch(of->super->conn, &w.turn, turn, deadline);
 		if (atomic_load(&w.interrupted))
 			r = -EINTR;
 		if (pf__conn_dead(of->super->conn))

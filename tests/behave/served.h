@@ -212,7 +212,12 @@ static inline void serve_rename(struct mock_req *req, void *ctx)
 
 static inline void serve(struct served *s, uint32_t op, mock_fn fn)
 {
-	mock_fn_set(mock_any_times(mock_expect(s->m, op, 1, NULL)), fn, s);
+	struct mock_expect *e = mock_expect(s->m, op, 1, NULL);
+
+	/* The server's thread may be looking through them for the last request. */
+	pthread_mutex_lock(&s->m->lock);
+	mock_fn_set(mock_any_times(e), fn, s);
+	pthread_mutex_unlock(&s->m->lock);
 }
 
 /* flags: of INIT. READDIR itself is served from serve_listings() on. */

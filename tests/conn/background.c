@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Background requests: limits, order, completion exactly once. Forgets: exact counts, batches. */
+#include "base/sys.h"
 #include "tests/conn/peer.h"
 #include "tests/unit.h"
 #include <errno.h>
@@ -225,6 +226,63 @@ static void test_full_socket(void **state)
 	peer_end(&p);
 }
 
+/* Many in a row wake the service thread once, and not at all while somebody reads. */
+static struct pf__sys real;
+static _Atomic unsigned polls;
+
+static int counting_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	atomic_fetch_add(&polls, 1);
+	return real.poll(fds, n, timeout_ms);
+}
+
+static void *ask_held(void *arg)
+{
+	return (void *)(intptr_t)ask_getattr(((struct peer *)arg)->conn, 999);
+}
+
+static void burst(bool reader)
+{
+	uint64_t start;
+	unsigned before, ticks;
+	struct bg b[100];
+	struct holder h = {0};
+	_Atomic unsigned ended = 0;
+	pthread_t thread;
+	struct peer p;
+
+	real = pf__sys;
+	pf__sys.poll = counting_poll;
+	peer_init(&p, hold, &h);
+	p.config.max_background = 100;
+	peer_open(&p);
+	if (reader) {
+		assert_int_equal(pthread_create(&thread, NULL, ask_held, &p), 0);
+		wait_for(&h.n, 1);
+	}
+	poll(NULL, 0, 50); /* the service thread sleeps again */
+	start = pf__now();
+	before = polls;
+	for (int i = 0; i < 100; i++)
+		submit(&p, &b[i], i + 1, 0, &ended);
+	wait_for(&h.n, 100 + reader);
+	ticks = (pf__now() - start) / (100 * PF_NSEC_PER_MSEC) + 2; /* it looks by itself too */
+	assert_true(polls - before <= ticks + !reader);
+	for (unsigned i = 0; i < h.n; i++)
+		peer_default(&p, &h.held[i], NULL);
+	wait_for(&ended, 100);
+	if (reader)
+		pthread_join(thread, NULL);
+	peer_end(&p);
+	pf__sys = real;
+}
+
+static void test_burst(void **state)
+{
+	burst(true);
+	burst(false);
+}
+
 /* ---- forgets */
 
 struct counts {
@@ -355,6 +413,7 @@ int main(void)
 	    cmocka_unit_test(test_close_waits),
 	    cmocka_unit_test(test_background_deadline),
 	    cmocka_unit_test(test_full_socket),
+	    cmocka_unit_test(test_burst),
 	    cmocka_unit_test(test_single_forget),
 	    cmocka_unit_test(test_batches),
 	    cmocka_unit_test(test_old_minor_has_no_batches),
