@@ -115,6 +115,20 @@ static void read_beyond_the_servers_end(void **state)
 	finish(&t);
 }
 
+/* Nothing is dirty there, but behind it: the server's end is not the file's. */
+static void read_of_a_hole_beyond_the_servers_end(void **state)
+{
+	struct t t = begin(.writeback = true, .size = 10);
+	struct pf_file *g = open_direct(&t);
+
+	put_at(t.f, 1, 10000, 100);
+	assert_reads_old(g, 0, 10);
+	assert_reads_zeros(g, 10, 9990);
+	assert_reads_turn(g, 1, 10000, 100);
+	ok(pf_close(g));
+	finish(&t);
+}
+
 static void read_is_told_of_the_error(void **state)
 {
 	struct t t = begin(.writeback = true, .size = PAGE);
@@ -415,6 +429,7 @@ int main(int argc, char **argv)
 	    write_test(write_makes_the_file_larger),
 	    write_test(read_has_dirty_pages_written_first),
 	    write_test(read_beyond_the_servers_end),
+	    write_test(read_of_a_hole_beyond_the_servers_end),
 	    write_test(read_is_told_of_the_error),
 	    write_test(unrelated_dirty_pages_stay),
 	    write_test(partly_overlapped_pages_are_written_first),
