@@ -186,6 +186,7 @@ int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
 		return -EIO; /* never negotiated */
 	f->open_flags = cleaned(f, open_flags);
 	f->writable = (flags & O_ACCMODE) != O_RDONLY;
+	f->write_only = (flags & O_ACCMODE) == O_WRONLY;
 	f->ops = &pf__io_direct;
 	pf__ra_init(&f->ra);
 	f->ra_mark = f->ra.mark;

@@ -73,6 +73,15 @@ static int read_past(struct reader *r)
 	return 0;
 }
 
+/* What was fetched, by whomever, may have shown that the file is shorter. */
+static uint64_t size_now(const struct pf__io_file *f)
+{
+	struct pf__attr a;
+
+	pf__inode_attr(f->inode, 0, 0, &a);
+	return a.attr.size;
+}
+
 /* again: it was fetched before, and is not there. */
 static int fetch(struct reader *r, bool again)
 {
@@ -84,11 +93,14 @@ static int fetch(struct reader *r, bool again)
 		return -EAGAIN;
 	if (pf__pages_state(&r->f->ii->pages, first) == PF_PAGE_BUSY) {
 		r->misses++;
-		return pf__page_wait(r->f->ii, first);
+		err = pf__page_wait(r->f->ii, first);
+	} else {
+		r->misses += again ? 0 : end - first;
+		err =
+		    (again ? pf__fetch_one : pf__fetch_wait)(r->f, r->c, first, end, r->end, &eof);
 	}
-	r->misses += again ? 0 : end - first;
-	err = (again ? pf__fetch_one : pf__fetch_wait)(r->f, r->c, first, end, r->end, &eof);
 	cut(r, eof);
+	cut(r, size_now(r->f));
 	return err;
 }
 

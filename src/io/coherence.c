@@ -99,8 +99,10 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 
 	if (!pf__io_is_cached(f, flags) || offset >= end)
 		return;
+	if (f->write_only)
+		return;
 	/* No more than half of what can be kept. */
 	end = pf__min_u64(end, offset + f->io->config.cache_bytes / 2);
 	(void)pf__fetch_ahead(f, flags, offset / PF_PAGE,
-			      (end + PF_PAGE - 1) / PF_PAGE - offset / PF_PAGE, size, false);
+			      (end + PF_PAGE - 1) / PF_PAGE - offset / PF_PAGE, size, true);
 }

@@ -261,12 +261,13 @@ static size_t total_of(const struct iovec *iov, int iovcnt)
 	return n;
 }
 
-/* What others have written through the cache, and the server not seen yet. */
-static int flush_range(struct pf__io_file *f, uint64_t offset, size_t len)
+/* What others have written through the cache, and the server not seen yet: also what lies behind
+ * the range, for only then does the server know that the file reaches there. */
+static int flush_from(struct pf__io_file *f, uint64_t offset)
 {
 	if (!f->ii || !atomic_load(&f->ii->listed))
 		return 0;
-	return pf__io_flush_ii(f->ii, offset, pf__add_sat_u64(offset, len));
+	return pf__io_flush_ii(f->ii, offset, UINT64_MAX);
 }
 
 static ssize_t direct_read(struct pf__io_file *f, const struct pf__io_call *c,
@@ -280,7 +281,7 @@ static ssize_t direct_read(struct pf__io_file *f, const struct pf__io_call *c,
 			       .piece_max = f->max_read,
 			       .flags = FUSE_READ_LOCKOWNER,
 			       .parallel = f->io->async_read};
-	ssize_t n = c->nowait ? -EAGAIN : flush_range(f, offset, d.left);
+	ssize_t n = c->nowait ? -EAGAIN : flush_from(f, offset);
 
 	if (n)
 		return n;

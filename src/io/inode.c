@@ -206,18 +206,18 @@ void pf__io_times_sent(struct pf__io *io, struct pf__inode *inode, uint32_t seq)
 	pf__io_update_owned(ii);
 }
 
-bool pf__io_any_writer(struct pf__io *io, struct pf__inode *inode, uint64_t *fh)
+struct pf__io_file *pf__io_writer_get(struct pf__io *io, struct pf__inode *inode)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
-	bool found = false;
+	struct pf__io_file *f = NULL;
 
 	if (!ii)
-		return false;
+		return NULL;
 	pf__mutex_lock(&io->lock);
 	if (!pf__list_empty(&ii->writers)) {
-		*fh = pf__list_entry(ii->writers.next, struct pf__io_file, writer)->fh;
-		found = true;
+		f = pf__list_entry(ii->writers.next, struct pf__io_file, writer);
+		pf__io_file_get(f);
 	}
 	pf__mutex_unlock(&io->lock);
-	return found;
+	return f;
 }

@@ -37,6 +37,8 @@ struct pf__io_inode {
 	_Atomic uint32_t soft; /* counts errors that leave data dirty */
 	_Atomic int soft_error;
 	_Atomic uint32_t inflight; /* WRITEs */
+	_Atomic uint64_t goal;     /* dirty data below it goes in the background */
+	_Atomic bool pumping;      /* a thread sends it */
 	/* The writers' gate: what was written in sequence. */
 	uint64_t run_start, run_end;
 };
@@ -96,7 +98,10 @@ void pf__io_maybe_clean(struct pf__io_inode *ii);
 /* Room for more dirty data: waits above the limit, begins to write above half of it. 0, -EINTR. */
 int pf__io_balance(struct pf__io_inode *ii);
 /* Send what is dirty in the range, in the background. Does not wait. */
-void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to, bool force);
+void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to);
+/* The same up to an offset, and no more at once than the congestion threshold allows: the rest
+ * follows by itself. */
+void pf__io_write_behind(struct pf__io_inode *ii, uint64_t to);
 int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to);
 void pf__io_record_error(struct pf__io_inode *ii, int error);
 

@@ -53,6 +53,7 @@ struct pf__io {
 	struct pf__mutex lock;          /* PF_RANK_IO: what io/inode.h says */
 	struct pf__list dirty;          /* struct pf__io_inode.dirty */
 	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
+	int lost_error;                 /* the last that cost data; lock */
 	_Atomic uint64_t rounds;        /* of write-back over all inodes */
 };
 
@@ -60,11 +61,14 @@ int pf__io_open(struct pf__io **io, struct pf__conn *conn, struct pf__cache *cac
 		const struct pf__io_config *config);
 /* Write all dirty data back, a deadline (pf__now()) permitting. 0, or the first error. */
 int pf__io_sync_all(struct pf__io *io, uint64_t deadline);
+/* The last error that cost data. 0: none did. */
+int pf__io_lost_error(struct pf__io *io);
 /* Dirty data that could not be written is given up, and its inodes let go. Pages lost since the
  * start. */
 uint64_t pf__io_finish(struct pf__io *io);
 void pf__io_close(struct pf__io *io); /* all inodes are gone; NULL is fine */
-/* Every 100 ms or so: write back what waits for too long. Does not wait. */
+/* Every 100 ms or so: write back what waits for too long, give back memory. Does not wait, but for
+ * RCU. */
 void pf__io_tick(struct pf__io *io);
 /* The server is gone: who waits looks again. Does not wait. */
 void pf__io_dead(struct pf__io *io);
@@ -82,7 +86,7 @@ struct pf__io_file {
 	uint32_t open_flags;          /* FOPEN_* as cleaned by the arbiter */
 	uint32_t max_read, max_write; /* bytes of one request */
 	uint32_t wire_flags;          /* O_* of the open, as the server sees them */
-	bool writable;
+	bool writable, write_only;
 	bool caching;           /* counts as a caching user of the inode */
 	bool mapped;            /* a shared mapping of a DIRECT_IO file made it one */
 	uint32_t seen_error;    /* ii->error_seq as last reported; io->lock */
@@ -188,8 +192,8 @@ void pf__io_touch_mtime(struct pf__io *io, struct pf__inode *inode); /* and mtim
  * there are none. */
 uint32_t pf__io_times_add(struct pf__io *io, struct pf__inode *inode, struct fuse_setattr_in *in);
 void pf__io_times_sent(struct pf__io *io, struct pf__inode *inode, uint32_t seq);
-/* The handle of some file open for writing; 0: none is. */
-bool pf__io_any_writer(struct pf__io *io, struct pf__inode *inode, uint64_t *fh);
+/* Some file open for writing, to be put; NULL: none is. */
+struct pf__io_file *pf__io_writer_get(struct pf__io *io, struct pf__inode *inode);
 
 /* ---- memory of cached data that stays (io/map.c) */
 /* Pages of the range are up to date in memory when it returns, as far as the file goes. */
@@ -204,6 +208,9 @@ int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_
 /* The first len bytes of a page were changed in place: they are dirty from now on. Waits while the
  * page is being written. */
 int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len);
+
+/* What a mapping left behind the end of the file, in its last page, is zero again. */
+void pf__io_clean_tail(struct pf__io_file *f);
 
 extern const struct pf__io_ops pf__io_direct, pf__io_cached;
 

@@ -54,6 +54,14 @@ int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_
 	return r;
 }
 
+void pf__io_clean_tail(struct pf__io_file *f)
+{
+	struct pf__attr a;
+
+	pf__inode_attr(f->inode, 0, 0, &a);
+	pf__pages_extend(&f->ii->pages, a.attr.size);
+}
+
 int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 {
 	int r = 0;
@@ -63,5 +71,6 @@ int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 	if (r)
 		return r;
 	pf__io_now_dirty(f->ii);
+	pf__io_note_write(f->io, f->inode, 0);
 	return 0;
 }

@@ -202,7 +202,7 @@ static void write_behind(struct pf__io_file *f, uint64_t start, uint64_t end)
 	if (end - ii->run_start < 4ull * f->max_write)
 		return;
 	to = end - end % f->max_write;
-	pf__io_pump(ii, ii->run_start, to, false);
+	pf__io_write_behind(ii, to);
 	ii->run_start = to;
 }
 

@@ -31,6 +31,7 @@ struct wb_write {
 void pf__io_record_error(struct pf__io_inode *ii, int error)
 {
 	pf__mutex_lock(&ii->io->lock);
+	ii->io->lost_error = error;
 	ii->error = error;
 	ii->error_seq++;
 	ii->error_seen = false;
@@ -97,6 +98,8 @@ void pf__io_maybe_clean(struct pf__io_inode *ii)
 
 /* ---- one WRITE */
 
+static void go_on(struct pf__io_inode *ii);
+
 static bool leaves_dirty(const struct pf__req *req)
 {
 	switch (req->error) {
@@ -148,6 +151,8 @@ static void wb_done(struct pf__req *req)
 	struct pf__inode *inode = ii->inode;
 
 	take_result(w);
+	if (!w->req.error && atomic_load(&ii->goal))
+		go_on(ii);
 	pf__inode_invalidate(io->cache, inode,
 			     io->writeback ? PF_ATTR_BLOCKS
 					   : PF_ATTR_MTIME | PF_ATTR_CTIME | PF_ATTR_BLOCKS);
@@ -161,26 +166,13 @@ static void wb_done(struct pf__req *req)
 	pf__free(w);
 }
 
-static struct pf__io_file *some_writer(struct pf__io_inode *ii)
-{
-	struct pf__io_file *f = NULL;
-
-	pf__mutex_lock(&ii->io->lock);
-	if (!pf__list_empty(&ii->writers)) {
-		f = pf__list_entry(ii->writers.next, struct pf__io_file, writer);
-		pf__io_file_get(f);
-	}
-	pf__mutex_unlock(&ii->io->lock);
-	return f;
-}
-
-static void wb_send(struct wb_write *w, bool force)
+static void wb_send(struct wb_write *w)
 {
 	struct pf__io_file *f = w->f;
 
 	w->req.opcode = FUSE_WRITE;
 	w->req.nodeid = pf__inode_nodeid(f->inode);
-	w->req.marks = PF_REQ_NOCREDS | PF_REQ_NOINTR | (force ? PF_REQ_FORCE : 0);
+	w->req.marks = PF_REQ_NOCREDS | PF_REQ_NOINTR | PF_REQ_LAZY;
 	w->in = (struct fuse_write_in){.fh = f->fh,
 				       .offset = w->wb.offset,
 				       .size = (uint32_t)w->wb.length,
@@ -198,7 +190,7 @@ static void wb_send(struct wb_write *w, bool force)
 
 /* The first run of dirty bytes in the range goes. *at moves behind it. False: there was none, or no
  * memory or file to send it with. */
-static bool write_one(struct pf__io_inode *ii, uint64_t *at, uint64_t to, bool force)
+static bool write_one(struct pf__io_inode *ii, uint64_t *at, uint64_t to)
 {
 	struct wb_write *w;
 
@@ -209,7 +201,7 @@ static bool write_one(struct pf__io_inode *ii, uint64_t *at, uint64_t to, bool f
 		note_soft(ii, -ENOMEM);
 		return false;
 	}
-	w->f = some_writer(ii);
+	w->f = pf__io_writer_get(ii->io, ii->inode);
 	if (!w->f || !pf__wb_begin(&ii->pages, *at, to, w->f->max_write, &w->wb)) {
 		if (w->f)
 			pf__io_file_put(w->f);
@@ -220,15 +212,46 @@ static bool write_one(struct pf__io_inode *ii, uint64_t *at, uint64_t to, bool f
 	pf__inode_get(ii->inode);
 	atomic_fetch_add(&ii->inflight, 1);
 	*at = w->wb.offset + w->wb.length;
-	wb_send(w, force);
+	wb_send(w);
 	return true;
 }
 
-void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to, bool force)
+void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 {
-	while (from < to && (force || !pf__conn_congested(ii->io->conn)))
-		if (!write_one(ii, &from, to, force))
+	while (from < to && write_one(ii, &from, to))
+		;
+	pf__io_maybe_clean(ii);
+}
+
+/*
+ * In the background: as much as the congestion threshold allows now, the rest as answers come in
+ * (wb_done()). One thread at a time; a server in this process answers inside of it.
+ */
+static void go_on(struct pf__io_inode *ii)
+{
+	uint64_t at = 0, goal;
+
+	if (atomic_exchange(&ii->pumping, true))
+		return;
+	goal = atomic_load(&ii->goal);
+	while (at < goal && !pf__conn_congested(ii->io->conn)) {
+		if (!write_one(ii, &at, goal)) {
+			/* All of it is under way, unless the goal was moved meanwhile. */
+			atomic_compare_exchange_strong(&ii->goal, &goal, 0);
 			break;
+		}
+		goal = atomic_load(&ii->goal);
+	}
+	atomic_store(&ii->pumping, false);
+}
+
+void pf__io_write_behind(struct pf__io_inode *ii, uint64_t to)
+{
+	uint64_t goal = atomic_load(&ii->goal);
+
+	while (goal < to && !atomic_compare_exchange_weak(&ii->goal, &goal, to))
+		;
+	go_on(ii);
 	pf__io_maybe_clean(ii);
 }
 
@@ -247,18 +270,40 @@ static bool has_writer(struct pf__io_inode *ii)
 /* Send what the window allows, of what is dirty. */
 static void flush_send(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 {
-	while (atomic_load(&ii->inflight) < WINDOW && write_one(ii, &from, to, true))
+	while (atomic_load(&ii->inflight) < WINDOW && write_one(ii, &from, to))
 		;
+}
+
+/* The error that came since seq, if one did. */
+static int error_since(struct pf__io_inode *ii, uint32_t seq)
+{
+	int r;
+
+	pf__mutex_lock(&ii->io->lock);
+	r = ii->error_seq != seq ? ii->error : 0;
+	pf__mutex_unlock(&ii->io->lock);
+	return r;
+}
+
+static uint32_t error_seq(struct pf__io_inode *ii)
+{
+	uint32_t seq;
+
+	pf__mutex_lock(&ii->io->lock);
+	seq = ii->error_seq;
+	pf__mutex_unlock(&ii->io->lock);
+	return seq;
 }
 
 int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 {
 	struct pf__pages *p = &ii->pages;
-	uint32_t soft = atomic_load(&ii->soft), turn;
+	uint32_t soft = atomic_load(&ii->soft), turn, seq;
 	int r = 0;
 
 	if (!atomic_load(&ii->listed))
 		return 0;
+	seq = error_seq(ii);
 	pf__inode_get(ii->inode);
 	for (;;) {
 		turn = pf__pages_turn(p);
@@ -280,6 +325,8 @@ int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 		pf__pages_waited(p);
 	}
 	pf__pages_waited(p);
+	if (!r)
+		r = error_since(ii, seq);
 	pf__io_maybe_clean(ii);
 	pf__inode_put(ii->io->cache, ii->inode);
 	return r;
@@ -297,7 +344,7 @@ void pf__io_flush_begin(struct pf__io *io, struct pf__inode *inode, uint64_t fro
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 
 	if (ii && atomic_load(&ii->listed))
-		pf__io_pump(ii, from, to, true);
+		pf__io_pump(ii, from, to);
 }
 
 int pf__io_hold(struct pf__io *io, struct pf__inode *inode)
@@ -368,7 +415,7 @@ static void pump_all(struct pf__io *io, uint64_t before)
 	struct pf__io_inode *ii;
 
 	while (!pf__conn_congested(io->conn) && (ii = next_dirty(io, before, now, round))) {
-		pf__io_pump(ii, 0, UINT64_MAX, false);
+		pf__io_write_behind(ii, UINT64_MAX);
 		pf__mutex_lock(&io->lock);
 		if (!atomic_load(&ii->pages.ndirty))
 			ii->dirty_since = now; /* what comes from now on is younger */
@@ -383,6 +430,7 @@ void pf__io_tick(struct pf__io *io)
 
 	if (now > age)
 		pump_all(io, now - age);
+	pf__arena_trim(io->arena);
 }
 
 int pf__io_balance(struct pf__io_inode *ii)
@@ -392,7 +440,7 @@ int pf__io_balance(struct pf__io_inode *ii)
 
 	if (pf__arena_dirty(io->arena) <= io->dirty_background)
 		return 0;
-	pf__io_pump(ii, 0, UINT64_MAX, false);
+	pf__io_write_behind(ii, UINT64_MAX);
 	if (pf__arena_dirty(io->arena) <= io->dirty_limit)
 		return 0;
 	pf__io_count(&io->stats.dirty_waits, 1);
@@ -441,4 +489,14 @@ void pf__io_dead(struct pf__io *io)
 {
 	atomic_fetch_add(&io->turn, 1);
 	pf__futex_wake(&io->turn, INT_MAX);
+}
+
+int pf__io_lost_error(struct pf__io *io)
+{
+	int r;
+
+	pf__mutex_lock(&io->lock);
+	r = io->lost_error;
+	pf__mutex_unlock(&io->lock);
+	return r;
 }

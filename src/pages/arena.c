@@ -2,10 +2,11 @@
 /*
  * Memory: chunks of one memfd, cut into blocks; and who has to leave when it is full.
  *
- * Blocks in use stand in two lists, as in 2Q. A block comes into "inactive"; if it is used again
- * in a later epoch than that of its birth it moves to "active" when the hand comes by, so that
- * one pass over a large file does not push out what is used again and again. An epoch is an eighth
- * of the cache renewed. Readers only note the epoch in the block, and only when it changed.
+ * Blocks in use stand in two lists, as in 2Q. A block comes into "inactive"; if one of its pages is
+ * read from its start a second time, or any in a later epoch than that of its birth, it moves to
+ * "active" when the hand comes by, so that one pass over a large file does not push out what is
+ * used again and again. An epoch is an eighth of the cache renewed. Readers note this in the block
+ * without a lock, and write nothing where it is noted already.
  */
 #include "base/alloc.h"
 #include "base/arith.h"
@@ -210,6 +211,17 @@ static uint64_t punch_free(struct pf__arena *a, uint64_t want)
 	return got;
 }
 
+void pf__arena_trim(struct pf__arena *a)
+{
+	/* Not while blocks go from hand to hand: they would only be asked for again. */
+	if (!atomic_exchange(&a->idle, true) || !atomic_load(&a->resident))
+		return;
+	pf__rcu_barrier(); /* what was let go, and files that were forgotten */
+	pf__mutex_lock(&a->lock);
+	punch_free(a, UINT64_MAX);
+	pf__mutex_unlock(&a->lock);
+}
+
 /* ---- in use; under the lock */
 
 static void list_in(struct pf__arena *a, struct pf__block *b, bool active)
@@ -235,18 +247,23 @@ static void block_born(struct pf__arena *a, struct pf__block *b)
 	}
 	b->born = epoch;
 	atomic_store_explicit(&b->seen, epoch, memory_order_relaxed);
+	atomic_store_explicit(&b->touched, 0, memory_order_relaxed);
+	atomic_store_explicit(&b->again, false, memory_order_relaxed);
 	list_in(a, b, false);
 }
 
 static bool used_again(const struct pf__block *b)
 {
-	return atomic_load_explicit(&b->seen, memory_order_relaxed) != b->born;
+	return atomic_load_explicit(&b->again, memory_order_relaxed) ||
+	       atomic_load_explicit(&b->seen, memory_order_relaxed) != b->born;
 }
 
 static void move(struct pf__arena *a, struct pf__block *b, bool active)
 {
 	list_out(a, b);
 	b->born = atomic_load_explicit(&b->seen, memory_order_relaxed);
+	atomic_store_explicit(&b->touched, 0, memory_order_relaxed);
+	atomic_store_explicit(&b->again, false, memory_order_relaxed);
 	list_in(a, b, active);
 }
 
@@ -331,7 +348,7 @@ static uint64_t evict(struct pf__arena *a, uint64_t want, struct pf__block **vic
 static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__block **victims)
 {
 	struct pf__arena *a = s->arena;
-	uint64_t have = 0, total, need;
+	uint64_t total;
 
 	while (s->n < n) {
 		struct pf__block *b = pop_free(a);
@@ -340,16 +357,15 @@ static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__
 			b = block_new(a);
 		if (!b)
 			return -ENOMEM;
-		have += count(b->resident);
 		s->blocks[s->n++] = b;
 	}
-	need = pages > have ? pages - have : 0;
-	total = atomic_load(&a->resident) + a->promised + need;
+	/* The blocks may have memory, but the file may want the pages in blocks of its own. */
+	total = atomic_load(&a->resident) + atomic_load(&a->promised) + pages;
 	if (total > a->limit)
 		total -= punch_free(a, total - a->limit);
 	if (total <= a->limit) {
-		s->pages = (unsigned)need;
-		a->promised += need;
+		s->pages = pages;
+		atomic_fetch_add(&a->promised, pages);
 		return 0;
 	}
 	return evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims) ? -EAGAIN : -ENOMEM;
@@ -359,7 +375,7 @@ static void put_back(struct pf__spare *s)
 {
 	while (s->n)
 		push_free(s->arena, s->blocks[--s->n]);
-	s->arena->promised -= s->pages;
+	atomic_fetch_sub(&s->arena->promised, s->pages);
 	s->pages = 0;
 }
 
@@ -385,6 +401,7 @@ int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigne
 	s->arena = a;
 	if (n > PF_SPARES || pages > a->limit)
 		return -ENOMEM;
+	atomic_store_explicit(&a->idle, false, memory_order_relaxed);
 	for (unsigned tries = 0; tries < 16; tries++) {
 		pf__mutex_lock(&a->lock);
 		r = try_take(s, n, pages, &victims);
@@ -412,15 +429,34 @@ void pf__spare_put(struct pf__spare *s)
 
 /* ---- blocks of a file; under its lock */
 
-void pf__block_touch(struct pf__block *b, uint64_t pages)
+/* Pages for which memory was promised, or is free. */
+static bool claim(struct pf__arena *a, unsigned n, struct pf__spare *spare)
+{
+	unsigned mine = spare && spare->pages < n ? spare->pages : spare ? n : 0;
+	uint64_t now = atomic_fetch_add(&a->resident, n) + n;
+
+	if (now + atomic_load(&a->promised) - mine > a->limit) {
+		atomic_fetch_sub(&a->resident, n);
+		return false;
+	}
+	if (mine) {
+		spare->pages -= mine;
+		atomic_fetch_sub(&a->promised, mine);
+	}
+	return true;
+}
+
+bool pf__block_touch(struct pf__block *b, uint64_t pages, struct pf__spare *spare)
 {
 	struct pf__arena *a = b->arena;
 	uint64_t fresh = pages & ~b->resident, now, peak;
 
 	if (!fresh)
-		return;
+		return true;
+	if (!claim(a, count(fresh), spare))
+		return false;
 	b->resident |= fresh;
-	now = atomic_fetch_add(&a->resident, count(fresh)) + count(fresh);
+	now = atomic_load(&a->resident);
 	peak = atomic_load_explicit(&a->peak, memory_order_relaxed);
 	while (now > peak && !atomic_compare_exchange_weak(&a->peak, &peak, now))
 		;
@@ -435,6 +471,7 @@ void pf__block_touch(struct pf__block *b, uint64_t pages)
 			MADV_POPULATE_WRITE);
 	}
 #endif
+	return true;
 }
 
 struct pf__block *pf__block_get(struct pf__pages *p, uint64_t number, struct pf__spare *spare,
@@ -480,6 +517,7 @@ void pf__block_release(struct pf__block *b)
 
 	pf__free(b->ranges);
 	b->ranges = NULL;
+	b->detached = false;
 	pf__mutex_lock(&a->lock);
 	list_out(a, b);
 	pf__mutex_unlock(&a->lock);

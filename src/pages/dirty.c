@@ -85,7 +85,7 @@ bool pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len)
 	pf__mutex_lock(&p->lock);
 	b = pf__index_find(&p->index, pf__block_of(page));
 	if (b && !((b->writeback | b->reading) & bit)) {
-		pf__block_touch(b, bit);
+		/* A mapping shows it: it has memory. */
 		pf__block_set_uptodate(b, bit);
 		done = !pf__block_set_dirty(b, pf__page_in_block(page), 0, len);
 	}

@@ -14,7 +14,26 @@ static uint64_t bits_of(uint64_t number, uint64_t first, uint64_t end)
 	return pf__bits(from, (unsigned)to - from);
 }
 
-/* ranges: pages first..end touched, pages inner..inner_end wholly covered. */
+/* Nothing is under way in the block, and it has pages to lose. */
+static bool gone_for_good(const struct pf__block *b, uint64_t bits)
+{
+	return !(b->dirty | b->writeback | b->reading) &&
+	       (atomic_load_explicit(&b->uptodate, memory_order_relaxed) & bits);
+}
+
+/* Somebody has borrowed of it: he keeps the memory as it is, the file gets a new block. */
+static void detach(struct pf__block *b)
+{
+	uint64_t gone = pf__block_clear_uptodate(b, ~0ull);
+
+	atomic_fetch_add_explicit(&b->arena->dropped, (uint64_t)__builtin_popcountll(gone),
+				  memory_order_relaxed);
+	pf__index_remove(&b->pages->index, b->number);
+	atomic_fetch_sub(&b->pages->nblocks, 1);
+	b->detached = true;
+}
+
+/* bits: pages that the range touches; overtaken: those that it covers, dirty or not. */
 static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
 {
 	uint64_t gone;
@@ -22,11 +41,44 @@ static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
 	if (b->writers) /* a mapping may have changed them: they are found by pf_msync() */
 		return;
 	pf__block_clear_dirty(b, overtaken & ~b->reading);
+	if (b->pins && gone_for_good(b, bits)) {
+		detach(b);
+		return;
+	}
 	b->voided |= bits & b->reading;
 	gone = pf__block_clear_uptodate(b, bits);
 	atomic_fetch_add_explicit(&b->arena->dropped, (uint64_t)__builtin_popcountll(gone),
 				  memory_order_relaxed);
 	pf__block_drop_if_empty(b);
+}
+
+/* Of a page that the range covers in part the dirty bytes inside of it are overtaken, if they lie
+ * at one end of what is dirty. */
+static void overtake_edge(struct pf__block *b, uint64_t page, uint64_t from, uint64_t to)
+{
+	unsigned i = pf__page_in_block(page), lo, hi;
+	uint64_t start = page * PF_PAGE, bit = 1ull << i;
+
+	if (b->number != pf__block_of(page) || !(b->dirty & ~b->reading & bit))
+		return;
+	pf__block_range(b, i, &lo, &hi);
+	if (from <= start + lo && to > start + lo)
+		lo = (unsigned)pf__min_u64(to - start, hi);
+	else if (to >= start + hi && from < start + hi)
+		hi = (unsigned)pf__max_u64(from - start, lo);
+	else
+		return;
+	pf__block_clear_dirty(b, bit);
+	if (lo < hi)
+		pf__block_set_dirty(b, i, lo, hi);
+}
+
+static void overtake_edges(struct pf__block *b, uint64_t from, uint64_t to)
+{
+	if (from % PF_PAGE)
+		overtake_edge(b, from / PF_PAGE, from, to);
+	if (to % PF_PAGE)
+		overtake_edge(b, to / PF_PAGE, from, to);
 }
 
 static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overtaken)
@@ -48,6 +100,8 @@ static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overta
 		if (overtaken && inner < inner_end && inner < start + PF_BLOCK_PAGES &&
 		    inner_end > start)
 			over = bits_of(number, inner, inner_end);
+		if (overtaken)
+			overtake_edges(b, offset, last);
 		drop_block(b, bits_of(number, first, end), over);
 	}
 	pf__mutex_unlock(&p->lock);

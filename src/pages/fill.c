@@ -23,12 +23,13 @@ static unsigned run_length(uint64_t bits, unsigned first, unsigned max)
 	return n < max ? n : max;
 }
 
-static void add_block(struct pf__fill *f, struct pf__block *b, unsigned page, unsigned n,
-		      bool ahead)
+static bool add_block(struct pf__fill *f, struct pf__block *b, unsigned page, unsigned n,
+		      bool ahead, struct pf__spare *spare)
 {
 	uint64_t bits = pf__bits(page, n);
 
-	pf__block_touch(b, bits);
+	if (!pf__block_touch(b, bits, spare))
+		return false;
 	b->reading |= bits;
 	if (ahead) {
 		atomic_fetch_or_explicit(&b->ahead, bits, memory_order_relaxed);
@@ -37,15 +38,17 @@ static void add_block(struct pf__fill *f, struct pf__block *b, unsigned page, un
 	f->blocks[f->niov] = b;
 	f->iov[f->niov++] = (struct iovec){b->data + page * (size_t)PF_PAGE, n * (size_t)PF_PAGE};
 	f->n += n;
+	return true;
 }
 
 /* The page has dirty bytes, which the answer must not run over: it lands beside them. */
 static int add_dirty_page(struct pf__fill *f, struct pf__block *b, unsigned page)
 {
+	/* It has memory. */
 	f->bounce = pf__malloc(PF_PAGE);
 	if (!f->bounce)
 		return -ENOMEM;
-	add_block(f, b, page, 1, false);
+	(void)add_block(f, b, page, 1, false, NULL);
 	f->iov[0].iov_base = f->bounce;
 	return 0;
 }
@@ -66,8 +69,10 @@ static int gather(struct pf__fill *f, unsigned max, bool ahead, struct pf__spare
 		if (!f->n && (absent(b) & b->dirty & 1ull << page))
 			return add_dirty_page(f, b, page);
 		n = run_length(absent(b) & ~b->dirty, page, max - f->n);
-		if (n)
-			add_block(f, b, page, n, ahead);
+		if (n && !add_block(f, b, page, n, ahead, spare)) {
+			pf__block_drop_if_empty(b);
+			return f->n ? 0 : -ENOBUFS;
+		}
 		if (page + n < PF_BLOCK_PAGES)
 			break;
 	}

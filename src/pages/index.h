@@ -9,6 +9,7 @@
 
 #include "base/rcu.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PF_INDEX_BITS 6

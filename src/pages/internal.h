@@ -22,7 +22,9 @@ struct pf__block {
 	char *data;                /* constant */
 	_Atomic uint64_t uptodate; /* written under pages->lock */
 	_Atomic uint64_t ahead;    /* read ahead and not used yet */
-	_Atomic uint32_t seen;     /* arena->epoch at the last use */
+	_Atomic uint64_t touched; /* pages whose first byte was read, since it came into its list */
+	_Atomic uint32_t seen;    /* arena->epoch at the last use */
+	_Atomic bool again;       /* a page was read a second time */
 
 	uint32_t born; /* arena->epoch when it came into its list; arena->lock */
 	struct pf__pages *pages;
@@ -38,6 +40,7 @@ struct pf__block {
 	struct pf__arena *arena;
 	struct pf__list lru; /* arena->lock; unlinked while spare or free */
 	bool active;
+	bool detached; /* left its file while pinned; pages->lock */
 	union {
 		struct pf__block *next_free; /* arena->lock */
 		struct pf__rcu_head rcu;
@@ -50,15 +53,16 @@ struct pf__arena {
 	uint64_t limit; /* pages */
 	int memfd;      /* -1 until first used */
 	_Atomic uint64_t resident, peak;
+	_Atomic uint64_t promised; /* pages that spares may fill */
 	_Atomic uint64_t ndirty, nwriteback;
 	_Atomic uint64_t uptodate, evicted, dropped, ahead, ahead_hits, ahead_waste;
+	_Atomic bool idle;         /* nobody took a block of late */
 	_Atomic uint32_t deferred; /* blocks that wait for readers to leave */
 
 	struct pf__mutex lock; /* guards what follows */
 	struct pf__list inactive, active;
 	uint64_t ninactive, nactive;
-	uint64_t promised; /* pages that spares may fill */
-	uint64_t births;   /* since the epoch began */
+	uint64_t births; /* since the epoch began */
 	struct pf__block *free;
 	struct pf__chunk *chunks;
 	uint64_t memfd_size;
@@ -85,8 +89,9 @@ static inline bool pf__block_is_busy(const struct pf__block *b)
 }
 
 /* ---- arena.c; under pages->lock unless told otherwise */
-/* These pages are about to be written to for the first time. */
-void pf__block_touch(struct pf__block *b, uint64_t pages);
+/* These pages are about to be written to: they take memory, promised to spare (may be NULL) or
+ * free. False: there is none; spare has to be taken (again). */
+bool pf__block_touch(struct pf__block *b, uint64_t pages, struct pf__spare *spare);
 /* Find a block of the file, or take a spare one for it. NULL: *why is -ENOBUFS or -ENOMEM. */
 struct pf__block *pf__block_get(struct pf__pages *p, uint64_t number, struct pf__spare *spare,
 				int *why);

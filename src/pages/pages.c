@@ -31,12 +31,18 @@ void pf__pages_destroy(struct pf__pages *p)
 	pf__mutex_destroy(&p->lock);
 }
 
-static void used(struct pf__block *b, uint64_t pages)
+/* starts: pages that the read begins with their first byte. */
+static void used(struct pf__block *b, uint64_t pages, uint64_t starts)
 {
 	struct pf__arena *a = b->arena;
 	uint32_t epoch = atomic_load_explicit(&a->epoch, memory_order_relaxed);
-	uint64_t ahead;
+	uint64_t ahead, touched;
 
+	touched = atomic_load_explicit(&b->touched, memory_order_relaxed);
+	if (starts & ~touched)
+		atomic_store_explicit(&b->touched, touched | starts, memory_order_relaxed);
+	if ((starts & touched) && !atomic_load_explicit(&b->again, memory_order_relaxed))
+		atomic_store_explicit(&b->again, true, memory_order_relaxed);
 	if (atomic_load_explicit(&b->seen, memory_order_relaxed) != epoch)
 		atomic_store_explicit(&b->seen, epoch, memory_order_relaxed);
 	if (!(atomic_load_explicit(&b->ahead, memory_order_relaxed) & pages))
@@ -62,7 +68,7 @@ const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, siz
 	room = run * (size_t)PF_PAGE - in_page;
 	*n = max < room ? max : room;
 	want = (unsigned)((in_page + *n + PF_PAGE - 1) >> PF_PAGE_SHIFT);
-	used(b, pf__bits(page, want));
+	used(b, pf__bits(page, want), in_page ? 0 : 1ull << page);
 	return b->data + (offset & (PF_BLOCK - 1));
 }
 
@@ -175,9 +181,14 @@ static int pin_range(struct pf__pages *p, uint64_t offset, uint64_t bits, uint64
 		return -EAGAIN;
 	}
 	behind = bits & ~inside & ~up & ~b->reading & ~b->writeback & ~b->dirty;
-	pf__block_touch(b, behind);
-	for (; behind; behind &= behind - 1)
-		memset(b->data + (unsigned)__builtin_ctzll(behind) * (size_t)PF_PAGE, 0, PF_PAGE);
+	if (!pf__block_touch(b, behind, spare)) {
+		pf__block_drop_if_empty(b);
+		return -ENOBUFS;
+	}
+	for (uint64_t left = behind; left; left &= left - 1)
+		memset(b->data + (unsigned)__builtin_ctzll(left) * (size_t)PF_PAGE, 0, PF_PAGE);
+	/* Zeros are what is there: a write that makes the file longer finds them. */
+	pf__block_set_uptodate(b, behind);
 	*block = b;
 	return 0;
 }
@@ -204,7 +215,10 @@ void pf__pages_unpin(struct pf__pages *p, struct pf__block *b, bool writable)
 	pf__mutex_lock(&p->lock);
 	b->pins--;
 	b->writers -= writable;
-	pf__block_drop_if_empty(b);
+	if (!b->detached)
+		pf__block_drop_if_empty(b);
+	else if (!b->pins)
+		pf__block_release(b);
 	pf__mutex_unlock(&p->lock);
 }
 

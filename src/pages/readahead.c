@@ -5,7 +5,8 @@
 
 #define NO_MARK      UINT64_MAX
 #define GAP          4 /* pages left out that do not end a sequence */
-#define SURE         2 /* equal strides before it is believed */
+#define SURE         3 /* equal strides before it is believed */
+#define SURE_BACK    2 /* the same where the reads touch each other */
 #define MAX_PIECE    32
 #define FIRST_WINDOW 4 /* times what was asked for */
 
@@ -101,8 +102,8 @@ static void window_below(struct pf__ra *ra, uint64_t first, uint64_t n, unsigned
 
 static bool backward_goes_on(const struct pf__ra *ra, uint64_t first, uint64_t n)
 {
-	return ra->strides >= SURE && ra->stride < 0 && first < ra->last && first + n >= ra->last &&
-	       first + n <= ra->last + n;
+	return ra->strides >= SURE_BACK && ra->stride < 0 && first < ra->last &&
+	       first + n >= ra->last && first + n <= ra->last + n;
 }
 
 static void note_stride(struct pf__ra *ra, uint64_t first)
@@ -126,13 +127,13 @@ static bool strided(struct pf__ra *ra, uint64_t first, uint64_t n, unsigned max,
 		return true;
 	}
 	note_stride(ra, first);
-	if (ra->strides < SURE)
-		return false;
-	if (ra->stride < 0 && (uint64_t)-ra->stride <= n) {
+	if (ra->strides >= SURE_BACK && ra->stride < 0 && (uint64_t)-ra->stride <= n) {
 		ra->size = 0;
 		window_below(ra, first, n, max, plan);
 		return true;
 	}
+	if (ra->strides < SURE)
+		return false;
 	ra->piece = (unsigned)pf__min_u64(n, MAX_PIECE);
 	ra->ahead_to = first;
 	stride_go_on(ra, plan);

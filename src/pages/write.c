@@ -56,7 +56,8 @@ static bool joins(const struct piece *x)
 	return x->lo <= hi && lo <= x->hi;
 }
 
-static enum pf__put dirty_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf__slice *s)
+static enum pf__put dirty_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf__slice *s,
+				struct pf__spare *spare)
 {
 	struct pf__block *b = x->b;
 	bool fresh = false;
@@ -70,7 +71,8 @@ static enum pf__put dirty_piece(struct piece *x, uint64_t start, uint64_t eof, s
 		if (dirty && !joins(x) && (x->lo || x->hi < PF_PAGE))
 			return PF_PUT_READ;
 	}
-	pf__block_touch(b, x->bit);
+	if (!pf__block_touch(b, x->bit, spare))
+		return PF_PUT_SPARE;
 	if (pf__block_set_dirty(b, x->page, x->lo, x->hi))
 		return PF_PUT_NOMEM;
 	pf__slice_copy_out(s, x->data + x->lo, x->hi - x->lo);
@@ -101,7 +103,7 @@ enum pf__put pf__pages_put_dirty(struct pf__pages *p, uint64_t offset, size_t le
 			break;
 		}
 		x = piece_at(b, at, len - *done);
-		r = dirty_piece(&x, at - x.lo, eof, s);
+		r = dirty_piece(&x, at - x.lo, eof, s, spare);
 		if (r == PF_PUT_DONE)
 			*done += x.hi - x.lo;
 		else
@@ -134,7 +136,8 @@ static void replace_dirty(const struct piece *x, struct pf__slice *s)
 		pf__slice_skip(s, x->hi - x->lo);
 }
 
-static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf__slice *s)
+static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf__slice *s,
+			struct pf__spare *spare)
 {
 	struct pf__block *b = x->b;
 	bool whole = x->lo == 0 && (x->hi == PF_PAGE || start + x->hi >= eof);
@@ -146,8 +149,7 @@ static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf
 		pf__slice_skip(s, x->hi - x->lo);
 	} else if (is_uptodate(x)) {
 		copy_piece(x, x->lo, x->hi, s);
-	} else if (whole && !(b->dirty & x->bit)) {
-		pf__block_touch(b, x->bit);
+	} else if (whole && !(b->dirty & x->bit) && pf__block_touch(b, x->bit, spare)) {
 		copy_piece(x, x->lo, x->hi, s);
 		zero_around(x);
 		pf__block_set_uptodate(b, x->bit);
@@ -181,9 +183,11 @@ void pf__pages_put_clean(struct pf__pages *p, uint64_t offset, size_t len, uint6
 			x = piece_at(b, at, len - done);
 		}
 		if (b)
-			clean_piece(&x, at - x.lo, eof, s);
+			clean_piece(&x, at - x.lo, eof, s, spare);
 		else
 			pf__slice_skip(s, x.hi - x.lo);
+		if (b)
+			pf__block_drop_if_empty(b);
 		done += x.hi - x.lo;
 	}
 	pf__mutex_unlock(&p->lock);

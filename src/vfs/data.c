@@ -58,6 +58,7 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 {
 	struct pf__io_call c;
 	struct pf__from f;
+	struct pf__attr attr;
 	struct loan *loan;
 	size_t n = 0;
 	int r;
@@ -76,6 +77,13 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 		if (b->data)
 			break;
 		r = pf__io_populate(&of->io, &c, offset, 1);
+		/* What came may have shown that the file is shorter. */
+		pf__inode_attr(of->inode, 0, 0, &attr);
+		if (!r && offset >= attr.attr.size) {
+			pf__free(loan);
+			return 0;
+		}
+		count = (size_t)pf__min_u64(count, attr.attr.size - offset);
 	}
 	if (!b->data) {
 		pf__free(loan);

@@ -252,6 +252,8 @@ int pf_munmap(struct pf_mapping *m)
 {
 	int r = sync_mapping(m, 0, m->length);
 
+	if (m->tracked)
+		pf__io_clean_tail(&m->of->io);
 	mapping_free(m);
 	return r ? pf__fail_op(r, "munmap", NULL) : 0;
 }

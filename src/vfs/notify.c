@@ -47,7 +47,7 @@ static int retrieve_data(struct pf__super *s, const struct pf__notify *n, struct
 	char *buf;
 	int r;
 
-	if (!S_ISREG(pf__inode_type(inode)) || n->off < 0 || !io)
+	if (!S_ISREG(pf__inode_type(inode)) || !io)
 		return -EINVAL;
 	max = (size_t)pf__min_u64((uint64_t)n->len, s->max_write);
 	buf = pf__malloc(max ? max : 1);

@@ -197,6 +197,20 @@ static int send_truncating_open(const struct opening *o, struct pf__inode *inode
 	return r;
 }
 
+/*
+ * Who opens for writing makes size and times ours (write-back). What is doubtful of them has to be
+ * asked for before, or the doubt would become the truth.
+ */
+static int know_before_owning(const struct opening *o, struct pf__inode *inode)
+{
+	struct pf__attr a;
+
+	if (!o->f.super->io->writeback || (o->flags & O_ACCMODE) == O_RDONLY ||
+	    pf__inode_type(inode) != S_IFREG || pf__inode_owned(inode))
+		return 0;
+	return pf__getattr(&o->f, inode, PF_ATTR_SIZE | PF_ATTR_MTIME | PF_ATTR_CTIME, NULL, &a);
+}
+
 /* Open at the server; on failure nothing of it is left there. */
 static int open_handle(const struct opening *o, struct pf__open_file *of)
 {
@@ -205,6 +219,8 @@ static int open_handle(const struct opening *o, struct pf__open_file *of)
 				  pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC);
 	int r = truncates ? pf__kill_priv(&o->f, of->inode) : 0;
 
+	if (!r && !truncates)
+		r = know_before_owning(o, of->inode);
 	if (r)
 		return r;
 	r = truncates ? send_truncating_open(o, of->inode, &out, &refused)
@@ -220,6 +236,8 @@ static int open_handle(const struct opening *o, struct pf__open_file *of)
 	if (r)
 		return r;
 	r = truncate_opened(o, of);
+	if (!r && truncates)
+		pf__io_touch_mtime(of->super->io, of->inode);
 	if (r) {
 		pf__io_file_close(&of->io);
 		pf__release_sync(of);

@@ -88,13 +88,19 @@ int pf__flush_times(const struct pf__from *f, struct pf__inode *inode)
 	struct pf__io *io = f->super->io;
 	struct fuse_setattr_in in = {0};
 	uint32_t seq = pf__io_times_add(io, inode, &in);
+	struct pf__io_file *writer;
 	int err;
 
 	if (!seq || pf__inode_is_bad(inode))
 		return 0;
-	if (pf__io_any_writer(io, inode, &in.fh))
+	writer = pf__io_writer_get(io, inode);
+	if (writer) {
 		in.valid |= FATTR_FH;
+		in.fh = writer->fh;
+	}
 	err = send_setattr(f, inode, &in, 0);
+	if (writer)
+		pf__io_file_put(writer);
 	if (!err || not_allowed(err))
 		pf__io_times_sent(io, inode, seq);
 	return not_allowed(err) ? 0 : err;

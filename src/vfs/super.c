@@ -352,14 +352,13 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 	return r ? r : pf__super_open(fs, t, options, NULL, NULL, NULL);
 }
 
-/* Dirty data first, then every handle, then every lookup, which the handles' inodes held until
- * then. Pages of data lost since the start. */
-static uint64_t super_disconnect(struct pf__super *s)
+/* Every handle back first, then every lookup, which the handles' inodes held until then. Pages of
+ * data lost since the start, and the last error that cost some. */
+static uint64_t super_disconnect(struct pf__super *s, int *error)
 {
 	bool answered;
 	uint64_t lost;
 
-	(void)pf__io_sync_all(s->io, pf__now() + SYNC_TIMEOUT);
 	pf__files_release_all(s);
 	answered = pf__conn_drain(s->conn, STOP_TIMEOUT_MS);
 	pf__io_finish(s->io);
@@ -367,6 +366,7 @@ static uint64_t super_disconnect(struct pf__super *s)
 	pf__conn_flush_forgets(s->conn);
 	pf__conn_close(s->conn, answered ? STOP_TIMEOUT_MS : GIVEN_UP_TIMEOUT_MS);
 	lost = pf__io_finish(s->io); /* what was under way at a server that did not answer */
+	*error = pf__io_lost_error(s->io);
 	s->conn = NULL;
 	pf__cache_close(s->cache);
 	s->cache = NULL;
@@ -398,7 +398,7 @@ int pf_stop(struct pf_fs *fs)
 	struct pf__super *s;
 	char why[700];
 	uint64_t pages;
-	int r = 0, lost;
+	int r = 0, lost, error;
 
 	if (!fs)
 		return 0;
@@ -408,8 +408,9 @@ int pf_stop(struct pf_fs *fs)
 	r = pf__aio_stop(s);
 	if (r)
 		return pf__fail(r, "stop: not from the callback of an asynchronous call");
+	(void)pf__io_sync_all(s->io, pf__now() + SYNC_TIMEOUT);
 	lost = loss(s, why, sizeof why);
-	pages = super_disconnect(s);
+	pages = super_disconnect(s, &error);
 	if (s->owner_ops && s->owner_ops->stop)
 		r = s->owner_ops->stop(s->owner);
 	s->owner_ops = NULL;
@@ -421,7 +422,7 @@ int pf_stop(struct pf_fs *fs)
 	if (lost)
 		return pf__fail(lost, "%s", why);
 	if (pages)
-		return pf__fail(-EIO, "%" PRIu64 " KiB of data were not written",
+		return pf__fail(error ? error : -EIO, "%" PRIu64 " KiB of data were not written:",
 				pages * PF_PAGE / 1024);
 	return r < 0 ? r : 0;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # fuse2fs: an ext4 image, served by libfuse 2's high-level interface.
 . "$(dirname "$0")/lib.sh"
-need fuse2fs mke2fs e2fsck
+need fuse2fs mke2fs e2fsck debugfs
 
 make_source
 mkdir -m 700 source/lost+found # mke2fs makes one
@@ -10,6 +10,8 @@ new_image() {
 	mke2fs -q -t ext4 -b 4096 -I 256 -m 0 -E "root_owner=$(id -u):$(id -g)" ${2:+-d "$2"} "$1" || exit 1
 }
 new_image image.ext4 source
+# The root has the time of mke2fs, which may be the next second.
+debugfs -w -R "set_inode_field <2> mtime @$(stat -c %Y source)" image.ext4 2>/dev/null || exit 1
 reads source fuse2fs -o ro image.ext4 {}
 
 rmdir source/lost+found
