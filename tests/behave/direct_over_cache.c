@@ -93,11 +93,11 @@ static void read_has_dirty_pages_written_first(void **state)
 	put_at(t.f, 1, PAGE, PAGE);
 	put_at(t.f, 1, 5 * PAGE, PAGE);
 	wdata_text(t.w);
-	assert_reads_turn(g, 1, PAGE, PAGE);
-	assert_text(&t, "WRITE(4096,4096) READ(4096,4096)");
+	assert_reads_turn(g, 1, 5 * PAGE, PAGE);
+	assert_text(&t, "WRITE(20480,4096) READ(20480,4096)");
 	assert_true(wdata_nth(t.w, FUSE_WRITE, 0).op_flags & FUSE_WRITE_CACHE);
-	assert_int_equal(stats(&t).pages_dirty, 1); /* the other one is outside */
-	assert_reads_turn(t.f, 1, PAGE, PAGE);      /* and this one is still here */
+	assert_int_equal(stats(&t).pages_dirty, 1); /* the other one lies before it */
+	assert_reads_turn(t.f, 1, 5 * PAGE, PAGE);  /* and this one is still here */
 	assert_text(&t, "");
 	ok(pf_close(g));
 	finish(&t);
