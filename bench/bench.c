@@ -26,6 +26,7 @@ static const char usage[] =
     "  --list        the names of the rows\n"
     "Root and /dev/fuse are needed for the kernel's side only.\n";
 
+static const struct row *const tables[] = {rows, data_rows};
 static struct options options;
 
 /* ---- leaving nothing behind ------------------------------------------------------------------ */
@@ -135,31 +136,42 @@ static bool runnable(const struct row *row)
 	return false;
 }
 
-static int run_rows(void)
+struct tally {
+	unsigned rows, failed, refused, met, judged;
+};
+
+static void run_row(const struct row *row, struct tally *tally)
 {
-	unsigned met = 0, judged = 0, failed = 0, n = 0;
 	struct result result;
 
+	tally->rows++;
+	tally->failed += !row_run(row, &options, &result);
+	tally->refused += result.refused;
+	tally->met += result.aim.met + result.floor_aim.met;
+	tally->judged += result.aim.judged + result.floor_aim.judged;
+	output_row(&options, &result);
+}
+
+static int run_rows(void)
+{
+	struct tally tally = {0};
+
 	output_begin(&options);
-	for (const struct row *row = rows; row->name; row++) {
-		if (!chosen(row) || !runnable(row))
-			continue;
-		n++;
-		failed += !row_run(row, &options, &result);
-		met += result.met;
-		judged += result.judged;
-		output_row(&options, &result);
-	}
-	output_end(&options, met, judged);
-	if (!n)
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+		for (const struct row *row = tables[i]; row->name; row++)
+			if (chosen(row) && runnable(row))
+				run_row(row, &tally);
+	output_end(&options, tally.met, tally.judged, tally.refused);
+	if (!tally.rows)
 		fprintf(stderr, "bench: no row is called %s, see --list\n", options.row);
-	return failed || !n;
+	return tally.failed || !tally.rows;
 }
 
 static int list_rows(void)
 {
-	for (const struct row *row = rows; row->name; row++)
-		printf("%-18s %s\n", row->name, row->title);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+		for (const struct row *row = tables[i]; row->name; row++)
+			printf("%-18s %s\n", row->name, row->title);
 	return 0;
 }
 

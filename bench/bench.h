@@ -2,20 +2,20 @@
 /*
  * The benchmark's own interfaces. A row of the table is one piece of work (rows.c), written once
  * against struct client; the clients are the kernel's (client_kernel.c), the library
- * (client_portfire.c) and a floor that only sends ready-made messages (client_floor.c). The runner
- * (run.c) lets them take turns, so that noise hits all of them alike. Not thread-safe, except where
- * a client says so.
+ * (client_portfire.c) and a floor: ready-made messages and nothing else (client_floor.c), or
+ * memcpy (client_memcpy.c). The runner (run.c) lets them take turns, so that noise hits all of them
+ * alike; check.c asks the server whether the work was what the row says. Not thread-safe, except
+ * where a client says so.
  */
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "stats.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-
-#define MAX_SAMPLES 1024
 
 struct pf_fs;
 struct pf_file;
@@ -30,7 +30,10 @@ struct fs {
 	char mountpoint[300]; /* kernel */
 	struct pf_fs *pf;     /* portfire */
 	struct inproc_server *server;
-	uint64_t unique; /* floor */
+	uint64_t unique;      /* floor */
+	uint64_t cache_bytes; /* portfire: limit of the data cache, 0: its own choice */
+	char *memory;         /* memcpy: this much */
+	size_t memory_size;
 };
 
 struct handle {
@@ -42,10 +45,11 @@ struct handle {
 
 /*
  * Calls give 0 or a count, else a negative errno; paths begin at the file system's root, without a
- * slash in front. A client may lack calls (NULL). stat may be called by several threads.
+ * slash in front. A client may lack calls (NULL). stat and pread may be called by several threads.
  */
 struct client {
 	const char *name;
+	bool serverless; /* there is no server whose requests could be counted */
 	int (*start)(struct fs *fs, char *const argv[]); /* fs is zeroed but for client */
 	void (*stop)(struct fs *fs);
 	int (*open)(struct fs *fs, const char *path, int flags, mode_t mode, struct handle *h);
@@ -54,12 +58,13 @@ struct client {
 	ssize_t (*pread)(struct handle *h, void *buf, size_t size, off_t off);
 	ssize_t (*pwrite)(struct handle *h, const void *buf, size_t size, off_t off);
 	int (*stat)(struct fs *fs, const char *path, struct stat *st);
+	int (*fsync)(struct handle *h);
 	int (*unlink)(struct fs *fs, const char *path);
 	long (*list)(struct fs *fs, const char *path); /* readdir, stat of each name; the count */
-	ssize_t (*getxattr)(struct fs *fs, const char *name, void *buf, size_t size); /* root's */
 };
 
-extern const struct client client_kernel, client_portfire, client_inproc, client_floor;
+extern const struct client client_kernel, client_portfire, client_inproc, client_floor,
+    client_memcpy;
 
 /* Why the kernel's client cannot be used here, or NULL. */
 const char *kernel_missing(void);
@@ -78,10 +83,11 @@ void inproc_server_free(struct inproc_server *server); /* after pf_stop() */
 enum { KERNEL, PORTFIRE, FLOOR, SIDES };
 
 enum aim_kind {
-	AIM_RATIO,    /* portfire / kernel at most */
-	AIM_AT_MOST,  /* portfire's own value */
-	AIM_AT_LEAST, /* portfire's own value */
-	AIM_NONE      /* for information */
+	AIM_RATIO,          /* portfire / kernel at most */
+	AIM_RATIO_AT_LEAST, /* portfire / kernel at least */
+	AIM_AT_MOST,        /* portfire's own value */
+	AIM_AT_LEAST,       /* portfire's own value */
+	AIM_NONE            /* for information */
 };
 
 struct options {
@@ -100,27 +106,35 @@ struct side {
 	const struct options *options;
 	bool running, prepared;
 	struct fs fs;
-	struct handle file;
-	uint64_t iterations; /* of the work in one sample */
-	uint64_t done;       /* files made so far, for names */
-	void *buffer;        /* MAX_IO bytes, page aligned */
-	char *source;        /* directory that passthrough_ll shows */
+	struct handle file, few; /* few: see data.c */
+	uint64_t iterations;     /* of the work in one sample */
+	uint64_t done;           /* pieces done so far, for names and offsets */
+	uint64_t span;           /* the row's, or less when it must be quick */
+	unsigned long requests;  /* that the server had got when all was cached */
+	void *buffer;            /* MAX_IO bytes, page aligned */
+	char *source;            /* directory that passthrough_ll shows */
 };
 
 struct row {
 	const char *name;  /* for --row */
 	const char *title; /* for the table */
-	const char *unit;  /* us, ms, B, x */
+	const char *unit;  /* us, ms, B, x, MB/s */
 	const struct client *clients[SIDES];
 	const char *server;  /* program */
 	const char *options; /* its -o */
 	bool pinned;         /* clients and servers on one core */
 	enum aim_kind aim_kind;
 	double aim;
-	size_t size;        /* of one read */
+	const char *floor;  /* what the third client is, for the table */
+	double floor_aim;   /* portfire / floor at most; 0: none */
+	size_t size;        /* of one read or write */
+	uint64_t span;      /* bytes of the file that the work goes over; 0: it does not matter */
+	bool in_memory;     /* each client holds the span in memory */
 	unsigned samples;   /* 0: the usual number */
 	unsigned pieces;    /* in one sample; 0: as many as fill SAMPLE_MS */
-	const char *expect; /* counter that goes up once a piece of work, and no other */
+	const char *expect; /* counter that goes up once a piece of work, and no other; "": none
+			     * does, all the time */
+	const char *moves;  /* counter of bytes that grows by all bytes of a sample, at least */
 	bool cold;          /* started anew for each sample */
 	int (*prepare)(struct side *side); /* after start; NULL: nothing */
 	const char *kernel_needs;          /* a file without which its side is left out */
@@ -136,30 +150,50 @@ struct row {
 #define QUICK_ENTRIES 10000
 #define QUICK_NAMES   100000
 
-extern const struct row rows[];
+extern const struct row rows[], data_rows[]; /* end with one that has no name */
 
 int memory_main(unsigned names); /* prints bytes a name; an exit status */
 
-/* ---- statistics and output ---------------------------------------------------------------- */
+/* ---- results and output --------------------------------------------------------------------- */
 
-struct summary {
-	unsigned n; /* 0: nothing measured */
-	double median, low, high, min, max;
+struct verdict {
+	bool judged, met;
 };
 
 struct result {
 	const struct row *row;
 	struct summary sides[SIDES];
-	struct summary ratio;
-	bool met, judged;
+	struct summary ratio, floor_ratio; /* portfire / kernel, portfire / floor */
+	struct verdict aim, floor_aim;
+	bool refused;      /* the work was not what the row says it is: failure tells why */
 	char failure[256]; /* "": none */
 };
 
-struct summary summarize(const double *values, unsigned n);
+/* ---- check.c: all give 0 or < 0, with a sentence for fail(); REFUSED: not the row's work ---- */
+
+enum { REFUSED = -10000 };
+
+/* Does a piece of work make the requests that the row says? */
+int check_work(struct side *side);
+/* For rows without any request: remember where the counters stand; has the server got none since?
+ * Begin when all clients have started: each process that is made closes its copies of open files,
+ * which the kernel flushes; it is waited for that to end. */
+int check_begin(struct side *side);
+int check_quiet(struct side *side);
+/* The server's counter of that name. */
+int check_counter(struct side *side, const char *name, unsigned long *value);
+
+/* ---- threads.c ------------------------------------------------------------------------------ */
+
+/* How much more two threads do than one, each on a core of its own; < 0: errno. piece does the
+ * work so many times. */
+double thread_scaling(struct side *side, uint64_t times,
+		      int (*piece)(struct side *side, int thread, uint64_t times));
+
 bool row_run(const struct row *row, const struct options *options, struct result *result);
 void output_begin(const struct options *options);
 void output_row(const struct options *options, const struct result *result);
-void output_end(const struct options *options, unsigned met, unsigned judged);
+void output_end(const struct options *options, unsigned met, unsigned judged, unsigned refused);
 
 /* ---- helpers ------------------------------------------------------------------------------ */
 

@@ -146,19 +146,6 @@ static ssize_t floor_pread(struct handle *h, void *buf, size_t size, off_t off)
 	return call(h->fs, FUSE_READ, h->nodeid, &in, sizeof(in), buf, size);
 }
 
-static ssize_t floor_getxattr(struct fs *fs, const char *name, void *buf, size_t size)
-{
-	char message[sizeof(struct fuse_getxattr_in) + 256];
-	struct fuse_getxattr_in in = {.size = size};
-	size_t len = strlen(name) + 1;
-
-	if (len > 256)
-		return -ERANGE;
-	memcpy(message, &in, sizeof(in));
-	memcpy(message + sizeof(in), name, len);
-	return call(fs, FUSE_GETXATTR, FUSE_ROOT_ID, message, sizeof(in) + len, buf, size);
-}
-
 const struct client client_floor = {
     .name = "floor",
     .start = floor_start,
@@ -167,5 +154,4 @@ const struct client client_floor = {
     .close = floor_close,
     .fstat = floor_fstat,
     .pread = floor_pread,
-    .getxattr = floor_getxattr,
 };

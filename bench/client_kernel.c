@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #define START_MS 10000
@@ -177,6 +176,11 @@ static ssize_t kernel_pwrite(struct handle *h, const void *buf, size_t size, off
 	return n < 0 ? -errno : n;
 }
 
+static int kernel_fsync(struct handle *h)
+{
+	return fsync(h->fd) ? -errno : 0;
+}
+
 static int kernel_stat(struct fs *fs, const char *path, struct stat *st)
 {
 	return fstatat(fs->fd, path, st, 0) ? -errno : 0;
@@ -208,13 +212,6 @@ static long kernel_list(struct fs *fs, const char *path)
 	return count;
 }
 
-static ssize_t kernel_getxattr(struct fs *fs, const char *name, void *buf, size_t size)
-{
-	ssize_t n = fgetxattr(fs->fd, name, buf, size);
-
-	return n < 0 ? -errno : n;
-}
-
 const struct client client_kernel = {
     .name = "kernel",
     .start = kernel_start,
@@ -224,8 +221,8 @@ const struct client client_kernel = {
     .fstat = kernel_fstat,
     .pread = kernel_pread,
     .pwrite = kernel_pwrite,
+    .fsync = kernel_fsync,
     .stat = kernel_stat,
     .unlink = kernel_unlink,
     .list = kernel_list,
-    .getxattr = kernel_getxattr,
 };

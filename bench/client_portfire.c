@@ -14,6 +14,7 @@ static int portfire_start(struct fs *fs, char *const argv[])
 	int ret;
 
 	options.request_timeout_ms = DEADLINE_MS;
+	options.cache_bytes = fs->cache_bytes;
 	ret = pf_start(&fs->pf, argv, &options);
 	if (ret)
 		fail("pf_start: %s", pf_error());
@@ -50,6 +51,11 @@ static ssize_t portfire_pwrite(struct handle *h, const void *buf, size_t size, o
 	return pf_pwrite(h->file, buf, size, off);
 }
 
+static int portfire_fsync(struct handle *h)
+{
+	return pf_fsync(h->file, 0);
+}
+
 static int portfire_stat(struct fs *fs, const char *path, struct stat *st)
 {
 	return pf_stat(fs->pf, path, st);
@@ -80,21 +86,15 @@ static long portfire_list(struct fs *fs, const char *path)
 	return ret < 0 ? ret : count;
 }
 
-static ssize_t portfire_getxattr(struct fs *fs, const char *name, void *buf, size_t size)
-{
-	return pf_getxattr(fs->pf, "/", name, buf, size);
-}
-
 #define CALLS                                                                                      \
 	.open = portfire_open, .close = portfire_close, .fstat = portfire_fstat,                   \
-	.pread = portfire_pread, .pwrite = portfire_pwrite, .stat = portfire_stat,                 \
-	.unlink = portfire_unlink, .list = portfire_list
+	.pread = portfire_pread, .pwrite = portfire_pwrite, .fsync = portfire_fsync,               \
+	.stat = portfire_stat, .unlink = portfire_unlink, .list = portfire_list
 
 const struct client client_portfire = {
     .name = "portfire",
     .start = portfire_start,
     .stop = portfire_stop,
-    .getxattr = portfire_getxattr,
     CALLS,
 };
 

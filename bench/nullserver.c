@@ -4,10 +4,15 @@
  * little as a server can, so that what is measured is the way to it and back. It is the same
  * program for every client; nothing in it knows who asks.
  *
- * The tree: /data, a file that reads as zeros and takes writes; /a/b/c/d, a file four deep; /many,
- * a directory of N files f000000 .... Files are opened FOPEN_DIRECT_IO. Options: -o
- * size=BYTES,files=N,attr_timeout=SECONDS,entry_timeout=SECONDS and those of libfuse. The xattr
- * "user.counters" of the root tells how often each operation was called.
+ * The tree: /data and /few, files that read as zeros and take writes; /a/b/c/d, a file four deep;
+ * /many, a directory of N files f000000 .... Files are opened FOPEN_DIRECT_IO unless -o cached or
+ * -o keep (with FOPEN_KEEP_CACHE) say otherwise. -o writeback asks for WRITEBACK_CACHE. Other
+ * options: -o size=BYTES,files=N,attr_timeout=SECONDS,entry_timeout=SECONDS,readahead=BYTES and
+ * those of libfuse.
+ *
+ * The file /counters tells how often each operation was called and how many bytes were read and
+ * written; what is done to it is not counted. A file and not an xattr: a server that answers
+ * GETXATTR is asked by the kernel for security.capability before each write.
  */
 #define FUSE_USE_VERSION 34
 #include <errno.h>
@@ -18,7 +23,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { INO_ROOT = FUSE_ROOT_ID, INO_DATA, INO_A, INO_B, INO_C, INO_D, INO_MANY, INO_FIRST };
+enum {
+	INO_ROOT = FUSE_ROOT_ID,
+	INO_DATA,
+	INO_A,
+	INO_B,
+	INO_C,
+	INO_D,
+	INO_MANY,
+	INO_COUNTERS,
+	INO_FEW,
+	INO_FIRST
+};
 
 #define MAX_READ (1u << 20)
 #define NAME_LEN 7 /* f000000 */
@@ -28,6 +44,8 @@ static struct config {
 	unsigned files;
 	double attr_timeout;
 	double entry_timeout;
+	unsigned readahead; /* 0: what the client offers */
+	int cached, keep, writeback;
 } config = {.size = 1ul << 30, .files = 0, .attr_timeout = 3600, .entry_timeout = 3600};
 
 static const struct fuse_opt config_opts[] = {
@@ -35,6 +53,10 @@ static const struct fuse_opt config_opts[] = {
     {"files=%u", offsetof(struct config, files), 0},
     {"attr_timeout=%lf", offsetof(struct config, attr_timeout), 0},
     {"entry_timeout=%lf", offsetof(struct config, entry_timeout), 0},
+    {"readahead=%u", offsetof(struct config, readahead), 0},
+    {"cached", offsetof(struct config, cached), 1},
+    {"keep", offsetof(struct config, keep), 1},
+    {"writeback", offsetof(struct config, writeback), 1},
     FUSE_OPT_END,
 };
 
@@ -51,9 +73,12 @@ static char (*names)[NAME_LEN + 1];
 	X(read)                                                                                    \
 	X(write)                                                                                   \
 	X(flush)                                                                                   \
+	X(fsync)                                                                                   \
 	X(release)                                                                                 \
 	X(readdir)                                                                                 \
-	X(readdirplus)
+	X(readdirplus)                                                                             \
+	X(bytes_read)                                                                              \
+	X(bytes_written)
 #define FIELD(name) unsigned long name;
 static struct {
 	COUNTERS(FIELD)
@@ -67,8 +92,14 @@ struct node {
 	fuse_ino_t ino;
 };
 static const struct node nodes[] = {
-    {INO_ROOT, "data", INO_DATA}, {INO_ROOT, "a", INO_A}, {INO_A, "b", INO_B},
-    {INO_B, "c", INO_C},          {INO_C, "d", INO_D},    {INO_ROOT, "many", INO_MANY},
+    {INO_ROOT, "data", INO_DATA},
+    {INO_ROOT, "a", INO_A},
+    {INO_A, "b", INO_B},
+    {INO_B, "c", INO_C},
+    {INO_C, "d", INO_D},
+    {INO_ROOT, "many", INO_MANY},
+    {INO_ROOT, "counters", INO_COUNTERS},
+    {INO_ROOT, "few", INO_FEW},
 };
 #define NODES (sizeof(nodes) / sizeof(nodes[0]))
 
@@ -85,7 +116,7 @@ static void fill_attr(fuse_ino_t ino, struct stat *st)
 	if (is_dir(ino)) {
 		st->st_mode = S_IFDIR | 0777;
 		st->st_nlink = 2;
-	} else if (ino == INO_DATA) {
+	} else if (ino == INO_DATA || ino == INO_FEW) {
 		st->st_size = config.size;
 		st->st_blocks = config.size / 512;
 	}
@@ -117,6 +148,10 @@ static void fill_entry(fuse_ino_t ino, struct fuse_entry_param *e)
 static void null_init(void *userdata, struct fuse_conn_info *conn)
 {
 	conn->want &= ~FUSE_CAP_READDIRPLUS_AUTO; /* READDIRPLUS always */
+	if (config.writeback)
+		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	if (config.readahead && config.readahead < conn->max_readahead)
+		conn->max_readahead = config.readahead;
 }
 
 static void null_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -124,7 +159,7 @@ static void null_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fuse_entry_param e;
 	fuse_ino_t ino = find(parent, name);
 
-	counters.lookup++;
+	counters.lookup += ino != INO_COUNTERS;
 	if (!ino) {
 		fuse_reply_err(req, ENOENT);
 		return;
@@ -143,7 +178,7 @@ static void null_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 {
 	struct stat st;
 
-	counters.getattr++;
+	counters.getattr += ino != INO_COUNTERS;
 	fill_attr(ino, &st);
 	fuse_reply_attr(req, &st, config.attr_timeout);
 }
@@ -160,9 +195,23 @@ static void null_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	counters.open++;
-	fi->direct_io = 1;
+	counters.open += ino != INO_COUNTERS;
+	fi->direct_io = ino == INO_COUNTERS || !(config.cached || config.keep);
+	fi->keep_cache = config.keep;
 	fuse_reply_open(req, fi);
+}
+
+#define FORMAT(name) #name " %lu\n"
+#define VALUE(name)  , counters.name
+static void read_counters(fuse_req_t req, size_t size, off_t off)
+{
+	char text[1024];
+	size_t len = snprintf(text, sizeof(text), COUNTERS(FORMAT) "%s" COUNTERS(VALUE), "");
+
+	if (off || size < len) /* it is read in one piece */
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_buf(req, text, len);
 }
 
 static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -170,28 +219,42 @@ static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	size_t left = off < (off_t)config.size ? config.size - off : 0;
 
-	counters.read++;
+	if (ino == INO_COUNTERS) {
+		read_counters(req, size, off);
+		return;
+	}
 	if (size > left)
 		size = left;
-	fuse_reply_buf(req, zeros, size < MAX_READ ? size : MAX_READ);
+	if (size > MAX_READ)
+		size = MAX_READ;
+	counters.read++;
+	counters.bytes_read += size;
+	fuse_reply_buf(req, zeros, size);
 }
 
 static void null_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 		       struct fuse_file_info *fi)
 {
 	counters.write++;
+	counters.bytes_written += size;
 	fuse_reply_write(req, size);
 }
 
 static void null_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	counters.flush++;
+	counters.flush += ino != INO_COUNTERS;
+	fuse_reply_err(req, 0);
+}
+
+static void null_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	counters.fsync++;
 	fuse_reply_err(req, 0);
 }
 
 static void null_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	counters.release++;
+	counters.release += ino != INO_COUNTERS;
 	fuse_reply_err(req, 0);
 }
 
@@ -247,26 +310,6 @@ static void null_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t 
 	reply_dir(req, ino, size, off, 1);
 }
 
-#define FORMAT(name) #name " %lu\n"
-#define VALUE(name)  , counters.name
-static void null_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
-{
-	char text[1024];
-	size_t len;
-
-	if (ino != INO_ROOT || strcmp(name, "user.counters")) {
-		fuse_reply_err(req, ENODATA);
-		return;
-	}
-	len = snprintf(text, sizeof(text), COUNTERS(FORMAT) "%s" COUNTERS(VALUE), "");
-	if (!size)
-		fuse_reply_xattr(req, len);
-	else if (size < len)
-		fuse_reply_err(req, ERANGE);
-	else
-		fuse_reply_buf(req, text, len);
-}
-
 static const struct fuse_lowlevel_ops ops = {
     .init = null_init,
     .lookup = null_lookup,
@@ -277,10 +320,10 @@ static const struct fuse_lowlevel_ops ops = {
     .read = null_read,
     .write = null_write,
     .flush = null_flush,
+    .fsync = null_fsync,
     .release = null_release,
     .readdir = null_readdir,
     .readdirplus = null_readdirplus,
-    .getxattr = null_getxattr,
 };
 
 static int make_names(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The table, and the same as JSON. */
 #include "bench.h"
+#include "json.h"
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -21,12 +22,6 @@ static double load_average(void)
 
 /* ---- text ---------------------------------------------------------------------------------- */
 
-static const char *number(double value, char text[16])
-{
-	snprintf(text, 16, "%.*f", value < 10 ? 2 : value < 100 ? 1 : 0, value);
-	return text;
-}
-
 static void print_side(const struct summary *s, const char *unit)
 {
 	char median[16], low[16], high[16], all[64];
@@ -34,10 +29,10 @@ static void print_side(const struct summary *s, const char *unit)
 	if (!s->n)
 		snprintf(all, sizeof(all), "-");
 	else if (s->n == 1)
-		snprintf(all, sizeof(all), "%s %s", number(s->median, median), unit);
+		snprintf(all, sizeof(all), "%s %s", stats_number(s->median, median), unit);
 	else
-		snprintf(all, sizeof(all), "%s %s (%s..%s)", number(s->median, median), unit,
-			 number(s->low, low), number(s->high, high));
+		snprintf(all, sizeof(all), "%s %s (%s..%s)", stats_number(s->median, median), unit,
+			 stats_number(s->low, low), stats_number(s->high, high));
 	printf(" %-23s", all);
 }
 
@@ -52,6 +47,11 @@ static void print_ratio(const struct summary *s)
 	printf(" %-19s", text);
 }
 
+static void print_verdict(const char *aim, const struct verdict *verdict)
+{
+	printf(" %-9s %s\n", aim, !verdict->judged ? "" : verdict->met ? "met" : "MISSED");
+}
+
 static void print_aim(const struct result *r)
 {
 	const struct row *row = r->row;
@@ -59,11 +59,30 @@ static void print_aim(const struct result *r)
 
 	if (row->aim_kind == AIM_RATIO)
 		snprintf(text, sizeof(text), "<= %.1f x", row->aim);
+	else if (row->aim_kind == AIM_RATIO_AT_LEAST)
+		snprintf(text, sizeof(text), ">= %.1f x", row->aim);
 	else if (row->aim_kind == AIM_AT_MOST)
-		snprintf(text, sizeof(text), "<= %.0f %s", row->aim, row->unit);
+		snprintf(text, sizeof(text), "<= %.*f %s", row->aim < 10, row->aim, row->unit);
 	else if (row->aim_kind == AIM_AT_LEAST)
 		snprintf(text, sizeof(text), ">= %.1f %s", row->aim, row->unit);
-	printf(" %-9s %s\n", text, !r->judged ? "" : r->met ? "met" : "MISSED");
+	print_verdict(text, &r->aim);
+}
+
+/* The third client stands in the column of the one that it is the floor of; the ratio is to it. */
+static void print_floor(const struct result *r)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "  %s", r->row->floor);
+	printf("%-36s %-23s", text, "");
+	print_side(&r->sides[FLOOR], r->row->unit);
+	if (!r->row->floor_aim) {
+		printf("\n");
+		return;
+	}
+	print_ratio(&r->floor_ratio);
+	snprintf(text, sizeof(text), "<= %.1f x", r->row->floor_aim);
+	print_verdict(text, &r->floor_aim);
 }
 
 static void text_begin(const struct options *options)
@@ -71,9 +90,11 @@ static void text_begin(const struct options *options)
 	struct utsname u;
 
 	uname(&u);
-	printf("%s %s, %d cores, load %.1f. Median (quartiles) of samples taken in turns;\n"
-	       "ratio = portfire / kernel, sample by sample: median (least..most).\n",
-	       u.sysname, u.release, usable_cpus(), load_average());
+	printf(
+	    "%s %s, %d cores, load %.1f. Median (quartiles) of samples taken in turns;\n"
+	    "ratio = portfire / kernel, sample by sample: median (least..most); in indented lines\n"
+	    "portfire / what stands there.\n",
+	    u.sysname, u.release, usable_cpus(), load_average());
 	if (options->no_kernel)
 		printf("No kernel FUSE here, so there is nothing to compare with (%s).\n",
 		       options->no_kernel);
@@ -86,47 +107,18 @@ static void text_row(const struct result *r)
 {
 	printf("%-36s", r->row->title);
 	if (*r->failure) {
-		printf(" FAILED: %s\n", r->failure);
+		printf(" %s: %s\n", r->refused ? "not measured" : "FAILED", r->failure);
 		return;
 	}
 	print_side(&r->sides[KERNEL], r->row->unit);
 	print_side(&r->sides[PORTFIRE], r->row->unit);
 	print_ratio(&r->ratio);
 	print_aim(r);
-	if (r->sides[FLOOR].n) {
-		printf("%-36s %-23s", "  the messages alone, no library", "");
-		print_side(&r->sides[FLOOR], r->row->unit);
-		printf("\n");
-	}
+	if (r->sides[FLOOR].n)
+		print_floor(r);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
-
-static void json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			printf("\\u%04x", *s);
-		else
-			putchar(*s);
-	}
-	putchar('"');
-}
-
-static void json_summary(const char *name, const struct summary *s)
-{
-	printf(", \"%s\": ", name);
-	if (!s->n) {
-		printf("null");
-		return;
-	}
-	printf("{\"median\": %.6g, \"q1\": %.6g, \"q3\": %.6g, \"min\": %.6g, \"max\": %.6g, "
-	       "\"samples\": %u}",
-	       s->median, s->low, s->high, s->min, s->max, s->n);
-}
 
 static void json_begin(const struct options *options)
 {
@@ -141,17 +133,24 @@ static void json_begin(const struct options *options)
 	printf(", \"rows\": [");
 }
 
+static void json_verdict(const char *name, const struct verdict *verdict)
+{
+	printf(", \"%s\": %s", name, !verdict->judged ? "null" : verdict->met ? "true" : "false");
+}
+
 static void json_row(const struct result *r)
 {
-	static const char *const kinds[] = {
-	    [AIM_RATIO] = "ratio at most", [AIM_AT_MOST] = "at most", [AIM_AT_LEAST] = "at least"};
+	static const char *const kinds[] = {[AIM_RATIO] = "ratio at most",
+					    [AIM_RATIO_AT_LEAST] = "ratio at least",
+					    [AIM_AT_MOST] = "at most",
+					    [AIM_AT_LEAST] = "at least"};
 	const struct row *row = r->row;
 
 	printf("%s\n {\"name\": \"%s\", \"title\": ", first_row ? "" : ",", row->name);
 	json_string(row->title);
 	printf(", \"unit\": \"%s\"", row->unit);
 	if (*r->failure) {
-		printf(", \"failure\": ");
+		printf(", \"%s\": ", r->refused ? "not_measured" : "failure");
 		json_string(r->failure);
 	}
 	json_summary("kernel", &r->sides[KERNEL]);
@@ -161,7 +160,14 @@ static void json_row(const struct result *r)
 	if (row->aim_kind != AIM_NONE)
 		printf(", \"aim\": {\"kind\": \"%s\", \"value\": %g}", kinds[row->aim_kind],
 		       row->aim);
-	printf(", \"met\": %s}", !r->judged ? "null" : r->met ? "true" : "false");
+	json_verdict("met", &r->aim);
+	if (row->floor_aim) {
+		json_summary("floor_ratio", &r->floor_ratio);
+		printf(", \"floor_aim\": {\"kind\": \"ratio at most\", \"value\": %g}",
+		       row->floor_aim);
+		json_verdict("floor_met", &r->floor_aim);
+	}
+	printf("}");
 }
 
 /* ---- both ---------------------------------------------------------------------------------- */
@@ -185,10 +191,14 @@ void output_row(const struct options *options, const struct result *result)
 	fflush(stdout);
 }
 
-void output_end(const struct options *options, unsigned met, unsigned judged)
+void output_end(const struct options *options, unsigned met, unsigned judged, unsigned refused)
 {
-	if (options->json)
+	if (options->json) {
 		printf("\n]}\n");
-	else if (judged)
+		return;
+	}
+	if (judged)
 		printf("\n%u of %u aims met, load now %.1f\n", met, judged, load_average());
+	if (refused)
+		printf("%s%u rows not measured\n", judged ? "" : "\n", refused);
 }

@@ -3,9 +3,6 @@
 #include "bench.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,17 +128,7 @@ static double sample_create(struct side *side)
 
 /* ---- two threads ----------------------------------------------------------------------------- */
 
-#define TRIES 3 /* of which the best counts: what others take away looks like bad scaling */
-
-struct worker {
-	struct side *side;
-	int cpu;
-	atomic_int *missing; /* threads that are not there yet */
-	uint64_t start, end;
-	int error;
-};
-
-static int stat_again(struct side *side, uint64_t times)
+static int stat_again(struct side *side, int thread, uint64_t times)
 {
 	struct stat st;
 	int ret = 0;
@@ -151,67 +138,9 @@ static int stat_again(struct side *side, uint64_t times)
 	return ret;
 }
 
-/* While it is measured it writes to nothing that the other thread reads or writes. */
-static void *work(void *arg)
-{
-	struct worker *w = arg;
-	struct side *side = w->side;
-	uint64_t start;
-	int error;
-
-	pin_self(w->cpu);
-	error = stat_again(side, STATS / 10); /* the core wakes up */
-	atomic_fetch_sub(w->missing, 1);
-	while (atomic_load(w->missing))
-		sched_yield();
-	start = now_ns();
-	error = error ? error : stat_again(side, STATS);
-	w->end = now_ns();
-	w->start = start;
-	w->error = error;
-	return NULL;
-}
-
-/* Stats per nanosecond by this many threads, each on a core of its own; < 0: errno. */
-static double throughput(struct side *side, int threads)
-{
-	struct worker workers[2] = {{side, 0}, {side, 1}};
-	uint64_t first = UINT64_MAX, last = 0;
-	atomic_int missing = threads;
-	pthread_t ids[2];
-	int error = 0;
-
-	for (int i = 0; i < threads; i++) {
-		workers[i].missing = &missing;
-		if (pthread_create(&ids[i], NULL, work, &workers[i]))
-			abort();
-	}
-	for (int i = 0; i < threads; i++) {
-		pthread_join(ids[i], NULL);
-		first = workers[i].start < first ? workers[i].start : first;
-		last = workers[i].end > last ? workers[i].end : last;
-		error = workers[i].error ? workers[i].error : error;
-	}
-	return error ? error : (double)STATS * threads / (last - first);
-}
-
-static double best_throughput(struct side *side, int threads)
-{
-	double best = 0;
-
-	for (int i = 0; i < TRIES && best >= 0; i++) {
-		double value = throughput(side, threads);
-
-		best = value < 0 || value > best ? value : best;
-	}
-	return best;
-}
-
 static double sample_scaling(struct side *side)
 {
-	double one = best_throughput(side, 1), two = best_throughput(side, 2);
-
-	return one < 0 ? one : two < 0 ? two : two / one;
+	return thread_scaling(side, STATS, stat_again);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -274,14 +203,14 @@ static double sample_memory(struct side *side)
 #define READ_ROW(n, t, bytes, pin, factor)                                                         \
 	{                                                                                          \
 		.name = n, .title = t, .unit = "us", .clients = THREE, SERVER,                     \
-		.options = NULL_SIZE, .pinned = pin, AT_MOST(factor), .size = bytes,               \
-		.expect = "read", ROUND_TRIP(sample_read)                                          \
+		.floor = "the messages alone, no library", .options = NULL_SIZE, .pinned = pin,    \
+		AT_MOST(factor), .size = bytes, .expect = "read", ROUND_TRIP(sample_read)          \
 	}
 #define GETATTR_ROW(n, t, pin, factor)                                                             \
 	{                                                                                          \
 		.name = n, .title = t, .unit = "us", .clients = THREE, SERVER,                     \
-		.options = NULL_SIZE ",attr_timeout=0", .pinned = pin, AT_MOST(factor),            \
-		.expect = "getattr", ROUND_TRIP(sample_fstat)                                      \
+		.floor = "the messages alone, no library", .options = NULL_SIZE ",attr_timeout=0", \
+		.pinned = pin, AT_MOST(factor), .expect = "getattr", ROUND_TRIP(sample_fstat)      \
 	}
 #define CREATE_ROW(n, t, pin)                                                                      \
 	{                                                                                          \

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One row: start a server per client, let the clients take turns for as many samples as asked,
- * compare them sample by sample. Before that, the server's own counters prove that a piece of work
- * is the requests that the row says, no more and no fewer.
+ * compare them sample by sample. The server's own counters prove that a piece of work is the
+ * requests that the row says, no more and no fewer (check.c).
  */
 #include "bench.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,10 @@
 #define QUICK_SAMPLES   9
 #define SAMPLE_NS       5e6
 #define QUICK_SAMPLE_NS 2e6
-#define VERIFIED        100 /* pieces of work whose requests are counted */
+#define QUICK_SHARE     10 /* of what is kept in memory, where it is much */
+#define MUCH            (1u << 30)
+#define CACHE_SLACK     (64u << 20)
+#define SPARE_MEMORY    (1ull << 30) /* left to others */
 
 /* ---- starting and stopping ----------------------------------------------------------------- */
 
@@ -29,6 +33,9 @@ static void fill_options(const struct side *side, char *text, size_t size)
 		else
 			snprintf(text, size, "%s%u", options,
 				 side->options->quick ? QUICK_ENTRIES : ENTRIES);
+	} else if (side->row
+		       ->in_memory) { /* the file ends where the work ends: no readahead beyond */
+		snprintf(text, size, "%s,size=%llu", options, (unsigned long long)side->span);
 	} else {
 		snprintf(text, size, "%s", options);
 	}
@@ -41,7 +48,9 @@ static int side_start(struct side *side)
 	char *without[] = {program, f, s, mountpoint, NULL};
 	int ret = 0;
 
-	side->fs = (struct fs){.client = side->client, .fd = -1};
+	side->fs = (struct fs){.client = side->client, .fd = -1, .memory_size = side->span};
+	if (side->row->in_memory)
+		side->fs.cache_bytes = 2 * side->span + CACHE_SLACK;
 	if (!side->row->server)
 		return 0;
 	snprintf(program, sizeof(program), "%s/%s", side->options->server, side->row->server);
@@ -58,10 +67,9 @@ static int side_start(struct side *side)
 	}
 	side->running = true;
 	ret = side->row->prepare ? side->row->prepare(side) : 0;
-	if (ret)
+	if (ret && !*failure())
 		fail("%s: cannot prepare: %s", side->client->name, strerror(-ret));
-	else
-		side->prepared = true;
+	side->prepared = !ret;
 	return ret;
 }
 
@@ -74,6 +82,13 @@ static void side_stop(struct side *side)
 	side->running = side->prepared = false;
 }
 
+static uint64_t span(const struct row *row, const struct options *options)
+{
+	bool less = options->quick && row->in_memory && row->span > MUCH;
+
+	return less ? row->span / QUICK_SHARE : row->span;
+}
+
 static int side_init(struct side *side, const struct row *row, int which,
 		     const struct options *options)
 {
@@ -83,6 +98,7 @@ static int side_init(struct side *side, const struct row *row, int which,
 	if (posix_memalign(&side->buffer, 4096, MAX_IO))
 		return -ENOMEM;
 	memset(side->buffer, 'x', MAX_IO);
+	side->span = span(row, options);
 	if (row->server && !strcmp(row->server, "passthrough_ll")) {
 		snprintf(path, sizeof(path), "%s/source.XXXXXX", options->scratch);
 		if (!mkdtemp(path))
@@ -110,19 +126,49 @@ static bool is_time(const struct row *row)
 	return !strcmp(row->unit, "us") || !strcmp(row->unit, "ms");
 }
 
-/* One sample in the row's unit, for one piece of work; < 0: errno. */
-static double side_sample(struct side *side)
+static double raw_sample(struct side *side)
 {
 	double value = side->row->sample(side);
 
-	if (value < 0) {
-		if (!*failure())
-			fail("%s: %s", side->client->name, strerror(-(int)value));
+	if (value < 0 && !*failure())
+		fail("%s: %s", side->client->name, strerror(-(int)value));
+	return value;
+}
+
+/* Did all bytes of the last sample come from the server, or go to it? */
+static int check_moved(struct side *side, unsigned long before)
+{
+	unsigned long after, wanted = side->iterations * side->row->size;
+	int ret = check_counter(side, side->row->moves, &after);
+
+	if (ret || after - before >= wanted)
+		return ret;
+	fail("%s: not cold, the server saw %lu of %lu bytes", side->client->name, after - before,
+	     wanted);
+	return REFUSED;
+}
+
+/* One sample in the row's unit, for one piece of work; < 0: errno. */
+static double side_sample(struct side *side)
+{
+	const struct row *row = side->row;
+	unsigned long before = 0;
+	double value;
+	int ret = row->moves ? check_counter(side, row->moves, &before) : 0;
+
+	if (ret)
+		return ret;
+	value = raw_sample(side);
+	ret = value >= 0 && row->moves ? check_moved(side, before) : 0;
+	if (ret)
+		return ret;
+	if (value < 0)
 		return value;
-	}
-	if (!is_time(side->row))
+	if (!strcmp(row->unit, "MB/s"))
+		return side->iterations * row->size * 1e3 / value;
+	if (!is_time(row))
 		return value;
-	return value / side->iterations / (!strcmp(side->row->unit, "us") ? 1e3 : 1e6);
+	return value / side->iterations / (!strcmp(row->unit, "us") ? 1e3 : 1e6);
 }
 
 /* Choose how many pieces of work fill a sample. */
@@ -137,66 +183,13 @@ static int calibrate(struct side *side)
 		return 0;
 	}
 	for (side->iterations = 16;; side->iterations *= 2) {
-		took = side->row->sample(side);
-		if (took < 0) {
-			fail("%s: %s", side->client->name, strerror(-(int)took));
+		took = raw_sample(side);
+		if (took < 0)
 			return took;
-		}
 		if (took > wanted / 4)
 			break;
 	}
 	side->iterations = side->iterations * (wanted / took) + 1;
-	return 0;
-}
-
-/* The server's counters: how often the named operation was called, and all others together. */
-static int count_requests(struct side *side, const char *name, long *named, long *others)
-{
-	char text[1024], word[64], *line;
-	ssize_t n = side->client->getxattr(&side->fs, "user.counters", text, sizeof(text) - 1);
-	long value;
-
-	if (n < 0) {
-		fail("%s: cannot read the server's counters: %s", side->client->name, strerror(-n));
-		return n;
-	}
-	text[n] = 0;
-	*named = *others = 0;
-	for (line = text; sscanf(line, "%63s %ld", word, &value) == 2;) {
-		*(strcmp(word, name) ? others : named) += value;
-		line = strchr(line, '\n');
-		if (!line)
-			break;
-		line++;
-	}
-	return 0;
-}
-
-/* Did the work make the requests that the row says it makes? */
-static int verify(struct side *side)
-{
-	long named[2], others[2], wanted = *side->row->expect ? VERIFIED : 0;
-	double took;
-	int ret;
-
-	side->iterations = VERIFIED;
-	ret = count_requests(side, side->row->expect, &named[0], &others[0]);
-	if (ret)
-		return ret;
-	took = side->row->sample(side);
-	if (took < 0) {
-		fail("%s: %s", side->client->name, strerror(-(int)took));
-		return took;
-	}
-	ret = count_requests(side, side->row->expect, &named[1], &others[1]);
-	if (ret)
-		return ret;
-	if (named[1] - named[0] != wanted || others[1] != others[0]) {
-		fail("%s: %d pieces of work made %ld %s requests and %ld others",
-		     side->client->name, VERIFIED, named[1] - named[0], side->row->expect,
-		     others[1] - others[0]);
-		return -EPROTO;
-	}
 	return 0;
 }
 
@@ -209,8 +202,8 @@ static int side_ready(struct side *side)
 		return 0;
 	}
 	ret = side_start(side);
-	if (!ret && side->row->expect && side->client->getxattr)
-		ret = verify(side);
+	if (!ret && side->row->expect && !side->client->serverless)
+		ret = check_work(side);
 	if (ret)
 		return ret;
 	pin_all(side->row->pinned);
@@ -246,27 +239,36 @@ static unsigned sample_count(const struct row *row, const struct options *option
 	return n < MAX_SAMPLES ? n : MAX_SAMPLES;
 }
 
-static void judge(struct result *r)
+static bool aim_met(const struct result *r)
 {
-	const struct row *row = r->row;
-	const struct summary *ours = &r->sides[PORTFIRE];
+	double aim = r->row->aim;
 
-	switch (row->aim_kind) {
+	switch (r->row->aim_kind) {
 	case AIM_RATIO:
-		r->judged = r->ratio.n > 0;
-		r->met = r->judged && r->ratio.median <= row->aim;
-		break;
+		return r->ratio.median <= aim;
+	case AIM_RATIO_AT_LEAST:
+		return r->ratio.median >= aim;
 	case AIM_AT_MOST:
-		r->judged = ours->n > 0;
-		r->met = r->judged && ours->median <= row->aim;
-		break;
+		return r->sides[PORTFIRE].median <= aim;
 	case AIM_AT_LEAST:
-		r->judged = ours->n > 0;
-		r->met = r->judged && ours->median >= row->aim;
-		break;
+		return r->sides[PORTFIRE].median >= aim;
 	case AIM_NONE:
 		break;
 	}
+	return false;
+}
+
+static void judge(struct result *r)
+{
+	enum aim_kind kind = r->row->aim_kind;
+
+	if (kind == AIM_RATIO || kind == AIM_RATIO_AT_LEAST)
+		r->aim.judged = r->ratio.n > 0;
+	else if (kind != AIM_NONE)
+		r->aim.judged = r->sides[PORTFIRE].n > 0;
+	r->aim.met = r->aim.judged && aim_met(r);
+	r->floor_aim.judged = r->row->floor_aim > 0 && r->floor_ratio.n > 0;
+	r->floor_aim.met = r->floor_aim.judged && r->floor_ratio.median <= r->row->floor_aim;
 }
 
 /* Turns: A B C, then C B A, so that a slow drift falls on all of them. */
@@ -286,23 +288,48 @@ static int take_turns(struct side *sides, unsigned n, double values[SIDES][MAX_S
 	return 0;
 }
 
+/* Ours against another's, sample by sample. */
+static struct summary compare(double values[SIDES][MAX_SAMPLES], int other, unsigned n)
+{
+	static double ratios[MAX_SAMPLES];
+
+	for (unsigned i = 0; i < n; i++)
+		ratios[i] = values[PORTFIRE][i] / values[other][i];
+	return summarize(ratios, n);
+}
+
+/* For each side whose work makes no requests. */
+static int check_cached(struct side *sides, int (*check)(struct side *side))
+{
+	int ret = 0;
+
+	for (int i = 0; i < SIDES && !ret; i++)
+		if (sides[i].client && !sides[i].client->serverless && sides[i].row->expect &&
+		    !*sides[i].row->expect)
+			ret = check(&sides[i]);
+	return ret;
+}
+
 static int measure(struct side *sides, const struct options *options, struct result *r)
 {
-	static double values[SIDES][MAX_SAMPLES], ratios[MAX_SAMPLES];
+	static double values[SIDES][MAX_SAMPLES];
 	unsigned n = sample_count(r->row, options);
 	int ret = 0;
 
 	for (int i = 0; i < SIDES && !ret; i++)
 		ret = sides[i].client ? side_ready(&sides[i]) : 0;
 	if (!ret)
+		ret = check_cached(sides, check_begin);
+	if (!ret)
 		ret = take_turns(sides, n, values);
+	if (!ret)
+		ret = check_cached(sides, check_quiet);
 	if (ret)
 		return ret;
 	for (int i = 0; i < SIDES; i++)
 		r->sides[i] = summarize(values[i], sides[i].client ? n : 0);
-	for (unsigned i = 0; i < n; i++)
-		ratios[i] = values[PORTFIRE][i] / values[KERNEL][i];
-	r->ratio = summarize(ratios, sides[KERNEL].client && sides[PORTFIRE].client ? n : 0);
+	r->ratio = compare(values, KERNEL, sides[KERNEL].client ? n : 0);
+	r->floor_ratio = compare(values, FLOOR, sides[FLOOR].client ? n : 0);
 	judge(r);
 	return 0;
 }
@@ -314,23 +341,69 @@ static bool kernel_can(const struct row *row, const struct options *options)
 	return !row->kernel_needs || !access(row->kernel_needs, R_OK);
 }
 
+static uint64_t available_memory(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %lu", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib * 1024ull;
+}
+
+/* Is there room for what each client keeps? If not, the kernel's is the first to go. */
+static int find_room(const struct row *row, const struct options *options, bool takes_part[SIDES])
+{
+	uint64_t each = row->in_memory ? span(row, options) : 0, room = available_memory();
+	unsigned n = 0;
+
+	for (int i = 0; i < SIDES; i++)
+		n += takes_part[i];
+	if (!each || room >= n * each + SPARE_MEMORY)
+		return 0;
+	n -= takes_part[KERNEL];
+	takes_part[KERNEL] = false;
+	if (room >= n * each + SPARE_MEMORY)
+		return 0;
+	fail("only %llu MiB of memory are available", (unsigned long long)(room >> 20));
+	return REFUSED;
+}
+
+static int start_sides(struct side *sides, const struct row *row, const struct options *options)
+{
+	bool takes_part[SIDES];
+	int ret;
+
+	for (int i = 0; i < SIDES; i++)
+		takes_part[i] = row->clients[i] && (i != KERNEL || kernel_can(row, options));
+	ret = find_room(row, options, takes_part);
+	for (int i = 0; i < SIDES && !ret; i++)
+		if (takes_part[i])
+			ret = side_init(&sides[i], row, i, options);
+	return ret;
+}
+
 bool row_run(const struct row *row, const struct options *options, struct result *result)
 {
 	struct side sides[SIDES] = {{.row = NULL}};
-	int ret = 0;
+	int ret;
 
 	*result = (struct result){.row = row};
 	fail("%s", "");
-	for (int i = 0; i < SIDES && !ret; i++)
-		if (row->clients[i] && (i != KERNEL || kernel_can(row, options)))
-			ret = side_init(&sides[i], row, i, options);
+	ret = start_sides(sides, row, options);
 	if (!ret)
 		ret = measure(sides, options, result);
 	for (int i = 0; i < SIDES; i++)
 		side_free(&sides[i]);
 	unpin_self();
-	if (ret)
+	if (ret) {
+		*result = (struct result){.row = row, .refused = ret == REFUSED};
 		snprintf(result->failure, sizeof(result->failure), "%s",
 			 *failure() ? failure() : strerror(-ret));
-	return !ret;
+	}
+	return !ret || ret == REFUSED;
 }

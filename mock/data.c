@@ -130,11 +130,12 @@ static bool hold_read(struct mock_data *d, struct mock_req *req)
 	return true;
 }
 
-static bool fails_once(struct mock_data *d, const struct fuse_read_in *in)
+static bool fails(struct mock_data *d, const struct fuse_read_in *in)
 {
 	if (!d->fail_errno || d->fail_at < in->offset || d->fail_at >= in->offset + in->size)
 		return false;
-	d->fail_at = MOCK_ANY;
+	if (!d->fail_always)
+		d->fail_at = MOCK_ANY;
 	return true;
 }
 
@@ -146,7 +147,7 @@ static void do_read(struct mock_req *req, void *ctx)
 
 	pthread_mutex_lock(&d->m->lock);
 	note_read(d, in);
-	fail = fails_once(d, in);
+	fail = fails(d, in);
 	held = !fail && hold_read(d, req);
 	pthread_cond_broadcast(&d->m->cond);
 	pthread_mutex_unlock(&d->m->lock);

@@ -39,8 +39,9 @@ struct mock_data {
 	uint64_t fh; /* the next OPEN's; each has the one after the last */
 	bool loose;  /* a READ that is not page-aligned or ends beyond the size is no failure */
 	bool hold;
-	uint64_t fail_at; /* a READ that covers this byte fails once, with fail_errno */
+	uint64_t fail_at; /* a READ that covers this byte fails, with fail_errno */
 	int fail_errno;
+	bool fail_always;                                               /* not only once */
 	void (*before_read)(struct mock_data *d, struct mock_req *req); /* before it is answered */
 	void (*before_getattr)(struct mock_data *d);
 	_Atomic uint64_t mark; /* noted with each READ */

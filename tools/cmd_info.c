@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "command.h"
+#include "json.h"
 #include "report.h"
 #include <errno.h>
 #include <string.h>
@@ -26,20 +27,6 @@ static void print_pair(void *ctx, const char *key, const char *value)
 
 /* ---- JSON ------------------------------------------------------------------------------- */
 
-static void print_string(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < ' ' || *c == 0x7f)
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}
-
 /* A whole number that every JSON reader holds exactly; others stay strings. */
 static bool is_number(const char *text)
 {
@@ -57,12 +44,12 @@ static void print_member(void *ctx, const char *key, const char *value)
 
 	printf("%s", *first ? "" : ", ");
 	*first = false;
-	print_string(key);
+	json_string(key);
 	printf(": ");
 	if (is_number(value))
 		printf("%s", value);
 	else
-		print_string(value);
+		json_string(value);
 }
 
 static int print_object(struct pf_fs *fs)

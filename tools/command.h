@@ -23,6 +23,7 @@ struct command {
 	const char *short_options;         /* as getopt(3); "" for none */
 	const struct option *long_options; /* ends with a zero entry; NULL: none */
 	size_t min_servers;                /* fewer is a usage error */
+	size_t max_servers;                /* more is one; 0: there may be any number */
 	size_t min_words, max_words;       /* words beside options and servers */
 
 	/* One of its options. 0, or STATUS_USAGE after it has said why. NULL when it has none. */
@@ -35,5 +36,6 @@ extern const struct command command_ls;
 extern const struct command command_cat;
 extern const struct command command_cp;
 extern const struct command command_info;
+extern const struct command command_bench;
 
 #endif

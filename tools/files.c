@@ -146,6 +146,26 @@ int file_ftruncate(struct file *f, off_t length)
 	return f->pf ? pf_ftruncate(f->pf, length) : here(ftruncate(f->fd, length));
 }
 
+int file_fsync(struct file *f)
+{
+	return f->pf ? pf_fsync(f->pf, 0) : here(fsync(f->fd));
+}
+
+int file_dontneed(struct file *f)
+{
+	return f->pf ? pf_fadvise(f->pf, 0, 0, POSIX_FADV_DONTNEED)
+		     : -posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int file_refresh(struct file *f)
+{
+	enum { FLAGS = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC };
+	struct statx stx;
+
+	return f->pf ? pf_statxat(f->pf, "", FLAGS, STATX_BASIC_STATS, &stx)
+		     : here(statx(f->fd, "", FLAGS, STATX_BASIC_STATS, &stx));
+}
+
 int file_fstat(struct file *f, struct stat *st)
 {
 	return f->pf ? pf_fstat(f->pf, st) : here(fstat(f->fd, st));

@@ -51,6 +51,11 @@ ssize_t file_pwrite(struct file *f, const void *buf, size_t count, off_t offset)
 ssize_t file_copy_range(struct file *in, off_t in_off, struct file *out, off_t out_off, size_t n);
 off_t file_lseek(struct file *f, off_t offset, int whence);
 int file_ftruncate(struct file *f, off_t length);
+int file_fsync(struct file *f);
+/* Drop what is cached of its data, as posix_fadvise(POSIX_FADV_DONTNEED). */
+int file_dontneed(struct file *f);
+/* Have the server asked for the attributes, whatever is cached. */
+int file_refresh(struct file *f);
 
 int file_fstat(struct file *f, struct stat *st);
 int file_fchmod(struct file *f, mode_t mode);

@@ -13,10 +13,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_ls,
-    &command_cat,
-    &command_cp,
-    &command_info,
+    &command_ls, &command_cat, &command_cp, &command_info, &command_bench,
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
@@ -188,6 +185,9 @@ static int check_words(const struct command *command, const struct session *sess
 {
 	if (session->n_servers < command->min_servers)
 		return complain_usage("which server? Put its command line between '[' and ']'");
+	if (command->max_servers && session->n_servers > command->max_servers)
+		return complain_usage("'[ %s' is one server too many",
+				      session->servers[command->max_servers].argv[0]);
 	if (n < command->min_words)
 		return complain_usage("%s", n ? "a path is missing" : "which path?");
 	if (n > command->max_words)

@@ -27,6 +27,9 @@ _portfire_options() {
 			--jobs --sparse=auto --sparse=always --sparse=never --no-progress $common"
 		;;
 	info) echo "--json $common" ;;
+	bench)
+		echo "--file --write --size --quick --seconds --row --json --svg $common"
+		;;
 	*) echo "$common" ;;
 	esac
 }
@@ -50,14 +53,14 @@ _portfire_in_brackets() {
 
 _portfire() {
 	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} open
-	local commands='ls cat cp info help'
+	local commands='ls cat cp info bench help'
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
 		_portfire_reply -W "$commands --help --version"
 		return
 	fi
 	if [[ $command == help ]]; then
-		_portfire_reply -W "ls cat cp info"
+		_portfire_reply -W "ls cat cp info bench"
 		return
 	fi
 	open=$(_portfire_open_bracket)

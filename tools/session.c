@@ -160,12 +160,16 @@ static char *canonical_mountpoint(const char *said)
 	return real ? real : strdup(said);
 }
 
-static int start_server(struct session *session, struct server *server)
+int session_server_start(struct server *server)
 {
+	struct session *session = server->session;
 	struct pf_options options = session->options;
 	struct pf_fs *fs = NULL;
 	int err;
 
+	pthread_mutex_lock(&session->lock);
+	server->ending = server->resting = false;
+	pthread_mutex_unlock(&session->lock);
 	if (session->tracing) {
 		options.trace = trace_line;
 		options.trace_ctx = server;
@@ -197,21 +201,29 @@ int session_start(struct session *session)
 	int status = tree_open(&session->local) ? STATUS_FAILED : STATUS_OK;
 
 	for (size_t i = 0; i < session->n_servers && !status; i++)
-		status = start_server(session, &session->servers[i]);
+		status = session_server_start(&session->servers[i]);
 	return status;
 }
 
-static int stop_server(struct session *session, struct server *server)
+int session_server_stop(struct server *server)
 {
+	struct session *session = server->session;
+	struct pf_fs *fs = server->tree.fs;
 	int err;
 
-	if (!server->tree.fs)
+	if (!fs)
 		return 0;
 	tree_close(&server->tree);
 	pthread_mutex_lock(&session->lock);
 	server->ending = true;
 	pthread_mutex_unlock(&session->lock);
-	err = pf_stop(server->tree.fs);
+	err = pf_stop(fs);
+	pthread_mutex_lock(&session->lock);
+	server->tree.fs = NULL;
+	server->resting = true;
+	pthread_mutex_unlock(&session->lock);
+	free(server->mountpoint);
+	server->mountpoint = NULL;
 	if (err &&
 	    strstr(pf_error(), server->argv[0])) /* it says who, as in "sshfs was killed ..." */
 		complain_plain("%s", pf_error());
@@ -225,8 +237,7 @@ int session_end(struct session *session)
 	int status = STATUS_OK;
 
 	for (size_t i = session->n_servers; i-- > 0;) {
-		status |= stop_server(session, &session->servers[i]);
-		free(session->servers[i].mountpoint);
+		status |= session_server_stop(&session->servers[i]);
 		free(session->servers[i].argv);
 	}
 	pthread_mutex_lock(&session->lock);
@@ -251,7 +262,7 @@ bool session_interrupt(struct session *session)
 		struct server *server = &session->servers[i];
 
 		if (!server->tree.fs)
-			all_started = false;
+			all_started &= server->resting;
 		else if (!server->ending)
 			pf_interrupt(server->tree.fs);
 	}
@@ -269,4 +280,6 @@ void session_abort(struct session *session)
 			pf_abort(server->tree.fs);
 	}
 	pthread_mutex_unlock(&session->lock);
+	if (session->abort_more)
+		session->abort_more();
 }

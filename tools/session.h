@@ -22,7 +22,8 @@ struct server {
 	bool placeholder; /* "{}" stands in argv */
 	char *mountpoint; /* canonical, once started; "" when the server has none */
 	struct tree tree; /* tree.fs: NULL before the start and after the end */
-	bool ending;      /* session_end() has it; under session.lock */
+	bool ending;      /* it is being stopped; under session.lock */
+	bool resting;     /* stopped by session_server_stop(); under session.lock */
 };
 
 struct session {
@@ -33,6 +34,9 @@ struct session {
 	bool tracing;
 	FILE *trace_file;
 	pthread_mutex_t lock; /* guards tree.fs of the servers against the signal watcher */
+	/* What else has to be torn down when a server does not let go; NULL: nothing. Called by the
+	 * signal watcher. */
+	void (*abort_more)(void);
 };
 
 /* Where a word of the command line leads. */
@@ -50,6 +54,13 @@ int session_parse(struct session *session, int *argc, char **argv);
 
 /* Start all servers; on failure says why, stops those that run, and returns STATUS_FAILED. */
 int session_start(struct session *session);
+
+/*
+ * Stop one server, and start it again; what was opened at it must be closed before. 0, or
+ * STATUS_FAILED after they have said why.
+ */
+int session_server_stop(struct server *server);
+int session_server_start(struct server *server);
 
 /*
  * Stop what runs and free everything. Returns 0, or STATUS_FAILED after it has said what went

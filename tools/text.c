@@ -93,6 +93,23 @@ size_t text_fit(const char *text, size_t limit)
 	return (size_t)(at - text);
 }
 
+size_t text_utf8(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t n = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
+
+	if (!c[0] || c[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80) /* also at the end of text */
+			return 0;
+	/* Too long a form, a surrogate, beyond U+10FFFF. */
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return n;
+}
+
 char *text_human(uint64_t bytes, char buf[static TEXT_SIZE])
 {
 	static const char units[] = "KMGTPE";

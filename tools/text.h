@@ -19,6 +19,9 @@ size_t text_width(const char *text);
 /* The longest beginning of text that fills at most columns, in bytes. */
 size_t text_fit(const char *text, size_t columns);
 
+/* Bytes of the UTF-8 character at text, 0: there is none that is well formed. Any locale. */
+size_t text_utf8(const char *text);
+
 /* "1.5K", "12M" as ls -h does, rounded up. */
 enum { TEXT_SIZE = 32 };
 char *text_human(uint64_t bytes, char buf[static TEXT_SIZE]);

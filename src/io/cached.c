@@ -121,7 +121,7 @@ static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 		if (!r.left || err)
 			break;
 		err = fetch(&r, rounds);
-		if (err == -ENOMEM || ++rounds > MAX_ROUNDS)
+		if (err == -ENOBUFS || ++rounds > MAX_ROUNDS)
 			err = read_past(&r);
 	}
 	r.hits = pages_of(offset, r.done);

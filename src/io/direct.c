@@ -261,13 +261,33 @@ static size_t total_of(const struct iovec *iov, int iovcnt)
 	return n;
 }
 
-/* What others have written through the cache, and the server not seen yet: also what lies behind
- * the range, for only then does the server know that the file reaches there. */
-static int flush_from(struct pf__io_file *f, uint64_t offset)
+/* What others have written through the cache, and the server not seen yet. */
+static int flush_range(struct pf__io_file *f, uint64_t offset, uint64_t end)
 {
 	if (!f->ii || !atomic_load(&f->ii->listed))
 		return 0;
-	return pf__io_flush_ii(f->ii, offset, UINT64_MAX);
+	return pf__io_flush_ii(f->ii, offset, end);
+}
+
+/* A short answer although the file, as we know, goes on: data behind it waits here, and only when
+ * it is there does the server know how far the file reaches. */
+static ssize_t read_on(struct pf__direct *d, uint64_t offset, size_t total, ssize_t n)
+{
+	struct pf__attr a;
+	ssize_t more;
+
+	pf__inode_attr(d->f->inode, 0, 0, &a);
+	if (n < 0 || (size_t)n == total || offset + (uint64_t)n >= a.attr.size ||
+	    !pf__inode_owned(d->f->inode))
+		return n;
+	if (flush_range(d->f, offset, UINT64_MAX))
+		return n;
+	pf__slice_skip(&d->whole, (size_t)n);
+	d->slice = d->whole;
+	d->offset = offset + (uint64_t)n;
+	d->left = total - (size_t)n;
+	more = pf__direct_run(d);
+	return more > 0 ? n + more : n;
 }
 
 static ssize_t direct_read(struct pf__io_file *f, const struct pf__io_call *c,
@@ -281,11 +301,16 @@ static ssize_t direct_read(struct pf__io_file *f, const struct pf__io_call *c,
 			       .piece_max = f->max_read,
 			       .flags = FUSE_READ_LOCKOWNER,
 			       .parallel = f->io->async_read};
-	ssize_t n = c->nowait ? -EAGAIN : flush_from(f, offset);
+	size_t total = d.left;
+	ssize_t n;
 
+	if (c->nowait)
+		return -EAGAIN;
+	n = flush_range(f, offset, pf__add_sat_u64(offset, total));
 	if (n)
 		return n;
-	n = pf__direct_run(&d);
+	d.whole = d.slice;
+	n = read_on(&d, offset, total, pf__direct_run(&d));
 	pf__io_count(&f->io->stats.reads_direct, 1);
 	if (n > 0)
 		pf__io_count(&f->io->stats.often[pf__io_stripe()].bytes_read, (uint64_t)n);

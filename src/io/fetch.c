@@ -95,11 +95,11 @@ static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t
 
 		if (pf__spare_take(&spare, f->io->arena, (unsigned)pf__min_u64(blocks, PF_SPARES),
 				   max))
-			return -ENOMEM;
+			return -ENOBUFS;
 		r = pf__fill_begin(p, first, max, eof, ahead, &spare, fill);
 		pf__spare_put(&spare);
 	}
-	return r == -ENOBUFS ? -ENOMEM : r;
+	return r;
 }
 
 static int fetch_sync(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first,

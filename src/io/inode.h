@@ -63,7 +63,7 @@ unsigned pf__io_stripe(void); /* of this thread, in stats.often */
 struct pf__direct {
 	struct pf__io_file *f;
 	const struct pf__io_call *c;
-	struct pf__slice slice;
+	struct pf__slice slice, whole; /* whole: as it was, for who goes on */
 	uint64_t offset;
 	size_t left;
 	size_t piece_max; /* bytes of one request */
@@ -76,7 +76,7 @@ ssize_t pf__direct_run(struct pf__direct *d);
 /* ---- fetch.c: READs into pages */
 /* Read missing pages of first..end (n > 0), of a file that ends at eof; the first one is waited
  * for. *eof_seen is lowered to the end of the file when an answer shows one. 0, negative errno;
- * -ENOMEM also when the cache has no room. */
+ * -ENOBUFS also when the cache has no room. */
 int pf__fetch_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first, uint64_t end,
 		   uint64_t eof, uint64_t *eof_seen);
 /* The same by one request and without readahead: for who failed before, and wants to know why. */

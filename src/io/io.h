@@ -53,6 +53,7 @@ struct pf__io {
 	struct pf__mutex lock;          /* PF_RANK_IO: what io/inode.h says */
 	struct pf__list dirty;          /* struct pf__io_inode.dirty */
 	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
+	_Atomic bool gone;              /* a WRITE found no server any more */
 	int lost_error;                 /* the last that cost data; lock */
 	_Atomic uint64_t rounds;        /* of write-back over all inodes */
 };
@@ -160,7 +161,9 @@ void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode);
 /* Dirty bytes from..to are written back and waited for. 0; -EINTR; an error that leaves them dirty
  * (-EAGAIN, -ETIMEDOUT ...). Other errors are remembered: pf__io_error(). */
 int pf__io_flush(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to);
-/* The same, without waiting for the answers. */
+/* What is being written of the range is waited for, what is dirty is not written. 0; -EINTR. */
+int pf__io_wait(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to);
+/* The same as pf__io_flush(), without waiting for the answers. */
 void pf__io_flush_begin(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to);
 /* What went wrong when data of f's file was written back, once for each open file. 0 or -errno. */
 int pf__io_error(struct pf__io_file *f);

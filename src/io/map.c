@@ -35,7 +35,7 @@ int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t
 			r = -EIO;
 		}
 	}
-	return r;
+	return r == -ENOBUFS ? -ENOMEM : r;
 }
 
 int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,

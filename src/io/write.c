@@ -158,7 +158,9 @@ static int more_blocks(struct writer *w)
 	if (w->c->nowait)
 		return -EAGAIN;
 	r = pf__io_flush_ii(f->ii, 0, UINT64_MAX);
-	return r ? r : pf__spare_take(&w->spare, f->io->arena, 1, PF_BLOCK_PAGES);
+	if (!r && pf__spare_take(&w->spare, f->io->arena, 1, PF_BLOCK_PAGES))
+		r = -ENOBUFS;
+	return r;
 }
 
 static int back_step(struct writer *w)
@@ -185,7 +187,7 @@ static int back_step(struct writer *w)
 		w->spare = (struct pf__spare){0};
 		return more_blocks(w);
 	default:
-		return -ENOMEM;
+		return -ENOBUFS;
 	}
 }
 
@@ -224,13 +226,13 @@ static ssize_t write_back(struct pf__io_file *f, const struct pf__io_call *c, st
 	int r = 0;
 
 	while (w.left && !r) {
-		if (pf__conn_dead(f->conn))
+		if (pf__conn_dead(f->conn) || atomic_load(&f->io->gone))
 			r = -ENOTCONN;
 		else
 			r = back_step(&w);
 	}
 	pf__spare_put(&w.spare);
-	if (r == -ENOMEM) /* no room for more dirty data, whoever's */
+	if (r == -ENOBUFS) /* no room for more dirty data, whoever's */
 		return write_rest_through(&w);
 	if (w.done)
 		write_behind(f, offset, w.offset);

@@ -137,6 +137,8 @@ static void take_result(struct wb_write *w)
 		note_soft(w->ii, error);
 		pf__wb_end(&w->wb, PF_WB_AGAIN, 0);
 	} else {
+		if (error == -ENOTCONN && !w->req.answered)
+			atomic_store(&io->gone, true);
 		pf__io_count(&io->stats.lost, w->wb.n);
 		pf__io_record_error(w->ii, error);
 		pf__wb_end(&w->wb, PF_WB_LOST, 0);
@@ -347,27 +349,36 @@ void pf__io_flush_begin(struct pf__io *io, struct pf__inode *inode, uint64_t fro
 		pf__io_pump(ii, from, to);
 }
 
-int pf__io_hold(struct pf__io *io, struct pf__inode *inode)
+int pf__io_wait(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 	int r = 0;
 
+	while (ii && r != -EINTR) {
+		uint32_t turn = pf__pages_turn(&ii->pages);
+		bool busy = pf__pages_busy_writing(&ii->pages, from, to, false);
+
+		if (busy)
+			r = pf__conn_sleep(io->conn, &ii->pages.turn, turn,
+					   pf__now() + PF_NSEC_PER_SEC);
+		pf__pages_waited(&ii->pages);
+		if (!busy)
+			return 0;
+	}
+	return r;
+}
+
+int pf__io_hold(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii = pf__io_inode_known(inode);
+	int r;
+
 	if (!ii)
 		return 0;
 	pf__pages_hold(&ii->pages);
-	while (r != -EINTR) {
-		uint32_t turn = pf__pages_turn(&ii->pages);
-
-		if (pf__pages_busy_writing(&ii->pages, 0, UINT64_MAX, false))
-			r = pf__conn_sleep(io->conn, &ii->pages.turn, turn,
-					   pf__now() + PF_NSEC_PER_SEC);
-		else
-			r = 1;
-		pf__pages_waited(&ii->pages);
-		if (r == 1)
-			return 0;
-	}
-	pf__pages_release(&ii->pages);
+	r = pf__io_wait(io, inode, 0, UINT64_MAX);
+	if (r)
+		pf__pages_release(&ii->pages);
 	return r;
 }
 

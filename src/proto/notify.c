@@ -108,7 +108,10 @@ static int parse_retrieve(const void *body, size_t len, struct pf__notify *n)
 	memcpy(&o, body, sizeof o);
 	n->unique = o.notify_unique;
 	n->nodeid = o.nodeid;
-	return take_range(o.offset, o.size, n);
+	/* Beyond any file there is nothing, which is an answer. */
+	n->off = (int64_t)o.offset;
+	n->len = o.size;
+	return 0;
 }
 
 static int parse_prune(const void *body, size_t len, struct pf__notify *n)

@@ -2,6 +2,7 @@
 /* The calls on file data beside read and write: advice, borrowed memory, counters. */
 #include "base/arith.h"
 #include "base/errmsg.h"
+#include "cache/dircache.h"
 #include "vfs/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #define BORROW_ROUNDS 8
+#define DRAIN_MS      200
 
 /* ---- borrowed memory */
 
@@ -252,10 +254,12 @@ static int sync_range(struct pf_file *file, off_t offset, off_t length, unsigned
 		return -EINVAL;
 	if (length)
 		end = (uint64_t)offset + (uint64_t)length;
-	if ((flags & SYNC_FILE_RANGE_WRITE) && !(flags & SYNC_FILE_RANGE_WAIT_AFTER))
+	if (flags & SYNC_FILE_RANGE_WAIT_BEFORE)
+		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
+	if (!r && (flags & SYNC_FILE_RANGE_WRITE))
 		pf__io_flush_begin(of->super->io, of->inode, (uint64_t)offset, end);
-	else if (flags & SYNC_FILE_RANGE_WRITE)
-		r = pf__io_flush(of->super->io, of->inode, (uint64_t)offset, end);
+	if (!r && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
+		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
 	late = flags & (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER)
 		   ? pf__io_error(&of->io)
 		   : 0;
@@ -339,6 +343,10 @@ int pf_drop_caches(struct pf_fs *fs)
 		return pf__fail_op(-ENOTCONN, "drop_caches", NULL);
 	r = pf__io_sync_all(s->io, UINT64_MAX);
 	pf__io_drop_all(s->io);
+	pf__dircache_drop_all(s->cache);
+	/* Files that were just closed are in use until their RELEASE is answered. */
+	pf__conn_drain(s->conn, DRAIN_MS);
 	pf__cache_shrink(s->cache);
+	pf__conn_flush_forgets(s->conn);
 	return r ? pf__fail_op(r, "drop_caches", NULL) : 0;
 }

@@ -158,6 +158,7 @@ static void drop_caches(void **state)
 	reads_right(d, f, 100, 0);
 	assert_reads(d, "0+100 0+100");
 	ok(pf_close(f));
+	mock_settle(m); /* RELEASE has been answered */
 	ok(pf_drop_caches(m->fs));
 	mock_wait_forgotten(m, 42, 1);
 	mock_end(m);
@@ -459,6 +460,7 @@ static void truncate_during_a_read(void **state)
 
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
 	mock_data_writable(d);
+	d->loose = true; /* who began to read before may ask again for what is gone */
 	mock_data_hold(d);
 	start_read(&read, f, PAGE, 2 * PAGE);
 	req = mock_data_take(d);
@@ -528,6 +530,22 @@ static void direct_read_writes_first(void **state)
 	done(m, f);
 }
 
+/* An open drops what is cached also when it does not cache itself. */
+static void direct_open_drops_too(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f, *g;
+	struct mock *m = open_foo(NULL, 100, O_RDONLY, &d, &f);
+
+	reads_right(d, f, 100, 0);
+	d->open_flags = FOPEN_DIRECT_IO;
+	g = another(m, O_RDONLY);
+	reads_right(d, f, 100, 0);
+	assert_reads(d, "0+100 0+100");
+	ok(pf_close(g));
+	done(m, f);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +571,7 @@ int main(int argc, char **argv)
 	    timed(truncate_during_a_read),
 	    timed(open_writes_first),
 	    timed(direct_read_writes_first),
+	    timed(direct_open_drops_too),
 	};
 
 	return run_cached_tests(argc, argv, tests);

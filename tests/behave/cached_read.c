@@ -399,6 +399,25 @@ static void error_is_not_kept(void **state)
 	done(m, f);
 }
 
+/* The server's errno is never taken for something of our own. */
+static void any_error(void **state)
+{
+	static const int errors[] = {ENOMEM, EAGAIN, ENOBUFS, EINTR, ENOSYS, EBUSY, ENOSPC, EBADF};
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_calm(NULL, 2 * PAGE, &d, &f);
+	char buf[PAGE];
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		d->fail_errno = errors[i];
+		d->fail_at = 0;
+		assert_int_equal(pf_pread(f, buf, PAGE, 0), -errors[i]);
+		assert_reads(d, "0+4096");
+	}
+	reads_right(d, f, PAGE, 0);
+	done(m, f);
+}
+
 /* What came before the error is a count; the error comes with the next call. */
 static void error_after_some(void **state)
 {
@@ -415,124 +434,6 @@ static void error_after_some(void **state)
 	d->fail_at = PAGE;
 	fails(pf_pread(f, buf, PAGE, PAGE), ENOSPC);
 	done(m, f);
-}
-
-/* ---- several at once */
-
-static void one_read_for_two(void **state)
-{
-	struct mock_data *d;
-	struct pf_file *f;
-	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
-	struct task a = {0}, b = {0};
-
-	mock_data_hold(d);
-	start_read(&a, f, PAGE, 0);
-	mock_data_wait_held(d, 1);
-	start_read(&b, f, 100, 50);
-	nap();
-	assert_int_equal(d->nreads, 1);
-	assert_false(b.over);
-	mock_data_release(d);
-	assert_int_equal(task_join(&a), PAGE);
-	assert_int_equal(task_join(&b), 100);
-	mock_data_check(d, a.buf, 0, PAGE);
-	mock_data_check(d, b.buf, 50, 100);
-	assert_int_equal(d->nreads, 1);
-	task_free(&a);
-	task_free(&b);
-	done(m, f);
-}
-
-/* An error is for who asked; who waited beside asks for itself. */
-static void error_for_one_of_two(void **state)
-{
-	struct mock_data *d;
-	struct pf_file *f;
-	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
-	struct task a = {0}, b = {0};
-	struct mock_req *req;
-
-	mock_data_hold(d);
-	start_read(&a, f, PAGE, 0);
-	req = mock_data_take(d);
-	start_read(&b, f, 100, 50);
-	nap();
-	mock_answer_error(req, ENOMEM);
-	assert_int_equal(task_join(&a), -ENOMEM);
-	mock_data_wait_held(d, 1);
-	mock_data_release(d);
-	assert_int_equal(task_join(&b), 100);
-	mock_data_check(d, b.buf, 50, 100);
-	assert_int_equal(d->nreads, 2);
-	task_free(&a);
-	task_free(&b);
-	done(m, f);
-}
-
-static void interrupted(void **state)
-{
-	struct mock_data *d;
-	struct pf_file *f;
-	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
-	struct mock_expect *intr = mock_silent(mock_expect(m, FUSE_INTERRUPT, 0, NULL));
-	struct task a = {0};
-	struct mock_req *req;
-
-	mock_data_hold(d);
-	start_read(&a, f, PAGE, 0);
-	req = mock_data_take(d);
-	assert_int_equal(pf_interrupt(m->fs), 1);
-	mock_wait_seen(intr, 1);
-	mock_answer_error(req, EINTR);
-	assert_int_equal(task_join(&a), -EINTR);
-	mock_data_release(d);
-	reads_right(d, f, PAGE, 0);
-	assert_int_equal(d->nreads, 2);
-	task_free(&a);
-	done(m, f);
-}
-
-static void death_wakes_who_waits(void **state)
-{
-	struct mock_data *d;
-	struct pf_file *f;
-	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
-	struct task a = {0}, b = {0};
-
-	mock_data_hold(d);
-	start_read(&a, f, PAGE, 0);
-	mock_data_wait_held(d, 1);
-	start_read(&b, f, PAGE, 0);
-	nap();
-	mock_hang_up(m);
-	assert_int_equal(task_join(&a), -ENOTCONN);
-	assert_int_equal(task_join(&b), -ENOTCONN);
-	task_free(&a);
-	task_free(&b);
-	pf_close(f);
-	mock_end(m);
-}
-
-static void abort_wakes_who_waits(void **state)
-{
-	struct mock_data *d;
-	struct pf_file *f;
-	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
-	struct task a = {0}, b = {0};
-
-	mock_data_hold(d);
-	start_read(&a, f, PAGE, 0);
-	mock_data_wait_held(d, 1);
-	start_read(&b, f, PAGE, 0);
-	nap();
-	pf_abort(m->fs);
-	assert_int_equal(task_join(&a), -ECONNABORTED);
-	assert_true(task_join(&b) == -ECONNABORTED || b.result == -ENOTCONN);
-	task_free(&a);
-	task_free(&b);
-	pf_close(f);
-	mock_end(m);
 }
 
 /* ---- far offsets */
@@ -656,12 +557,8 @@ int main(int argc, char **argv)
 	    timed(short_read_of_our_file),
 	    timed(read_too_much),
 	    timed(error_is_not_kept),
+	    timed(any_error),
 	    timed(error_after_some),
-	    timed(one_read_for_two),
-	    timed(error_for_one_of_two),
-	    timed(interrupted),
-	    timed(death_wakes_who_waits),
-	    timed(abort_wakes_who_waits),
 	    timed(far_pages),
 	    timed(largest_offset),
 	    timed(two_names),

@@ -483,7 +483,7 @@ static void retrieve(void **state)
 	retrieves(m, d, 8000, 10000, 292); /* not beyond the end */
 	retrieves(m, d, 2 * PAGE + 100, 100, 0);
 	retrieves(m, d, 100 * PAGE, 100, 0);
-	retrieves(m, d, UINT64_MAX - 10, 100, 0);
+	retrieves(m, d, INT64_MAX - 10, 100, 0);
 	retrieves(m, d, 0, 0, 0);
 	assert_reads(d, "");
 	done(m, f);

@@ -76,23 +76,36 @@ static void default_limit(void **state)
 	done(m, f);
 }
 
-/* What was used again stays when something large is read once. */
-static void used_again_stays(void **state)
+/* What was used again (not only at once, but while others came) stays when something large is read
+ * once. */
+static void stays_through_scan(uint64_t limit)
 {
+	uint64_t size = 4 * limit;
 	struct mock_data *d;
 	struct pf_file *f;
-	struct mock *m = open_limited(2 * MIB, 7 * MIB, &d, &f);
+	struct mock *m = open_limited(limit, size, &d, &f);
 
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
-	for (int i = 0; i < 8; i++)
+	for (uint64_t at = BLOCK; at < 2 * limit; at += BLOCK) {
 		walk(d, f, 0, BLOCK);
-	mock_data_reads(d);
-	walk(d, f, MIB, 7 * MIB);
+		walk(d, f, at, at + BLOCK);
+	}
+	walk(d, f, 2 * limit, size);
 	mock_data_reads(d);
 	walk(d, f, 0, BLOCK);
 	assert_reads(d, "");
-	stays_below(m, 2 * MIB);
+	stays_below(m, limit);
 	done(m, f);
+}
+
+static void used_again_stays(void **state)
+{
+	stays_through_scan(16 * MIB);
+}
+
+static void used_again_stays_small(void **state)
+{
+	stays_through_scan(2 * MIB);
 }
 
 /* The limit is for all files of a client. */
@@ -129,6 +142,21 @@ static void scattered(void **state)
 
 	for (uint64_t i = 0; i < 400; i++)
 		reads_right(d, f, 10, i * 163 % 400 * (100 * MIB) + 5);
+	stays_below(m, MIB);
+	done(m, f);
+}
+
+/* Blocks that began with a page each fill up one page at a time. */
+static void filled_up(void **state)
+{
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_limited(MIB, 4 * MIB, &d, &f);
+
+	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
+	for (int page = 0; page < 64; page++)
+		for (int block = 0; block < 16; block++)
+			reads_right(d, f, 10, block * (uint64_t)BLOCK + page * PAGE);
 	stays_below(m, MIB);
 	done(m, f);
 }
@@ -228,6 +256,7 @@ static void wild_readers(void **state)
 	struct wild w[4];
 
 	memset(w, 0, sizeof(w));
+	d->loose = true; /* where nothing can be evicted it is read past the cache */
 	for (int i = 0; i < 4; i++) {
 		w[i].seed = 4711 + i;
 		w[i].task.f = f;
@@ -244,6 +273,78 @@ static void wild_readers(void **state)
 	done(m, f);
 }
 
+/* ---- many files of one page each */
+
+#define FILES 600
+
+static void answer_small_lookup(struct mock_req *req, void *ctx)
+{
+	struct fuse_entry_out e =
+	    mock_entry(100 + atoi(req->name), REG, 100, MOCK_FOREVER, MOCK_FOREVER);
+
+	mock_answer(req, &e, sizeof(e));
+}
+
+static void answer_small_read(struct mock_req *req, void *ctx)
+{
+	char data[100];
+
+	memset(data, req->h.nodeid % 100, sizeof(data));
+	mock_answer(req, data, sizeof(data));
+}
+
+static struct mock *serve_small_files(uint64_t limit)
+{
+	struct mock_options o = {.pf_set = true, .pf = PF_OPTIONS_INIT};
+	struct fuse_open_out out = {.open_flags = FOPEN_KEEP_CACHE};
+	struct mock *m;
+
+	o.pf.cache_bytes = limit;
+	m = mock_start(&o);
+	mock_fn_set(mock_any_times(mock_expect(m, FUSE_LOOKUP, 1, NULL)), answer_small_lookup,
+		    NULL);
+	mock_fn_set(mock_any_times(mock_expect(m, FUSE_READ, MOCK_ANY, NULL)), answer_small_read,
+		    NULL);
+	mock_any_times(mock_body(mock_expect(m, FUSE_OPEN, MOCK_ANY, NULL), &out, sizeof(out)));
+	mock_any_times(mock_flush(m, MOCK_ANY));
+	mock_any_times(mock_release(m, MOCK_ANY));
+	return m;
+}
+
+static void read_small_files(struct mock *m)
+{
+	for (int i = 0; i < FILES; i++) {
+		char name[8], buf[200];
+		struct pf_file *f;
+
+		snprintf(name, sizeof(name), "%d", i);
+		ok(pf_open(m->fs, name, O_RDONLY, 0, &f));
+		assert_int_equal(pf_pread(f, buf, sizeof(buf), 0), 100);
+		assert_int_equal(buf[0], (100 + i) % 100);
+		assert_int_equal(buf[99], (100 + i) % 100);
+		ok(pf_close(f));
+	}
+}
+
+static void small_files(void **state)
+{
+	struct mock *m = serve_small_files(MIB);
+
+	read_small_files(m);
+	read_small_files(m);
+	stays_below(m, MIB);
+	mock_end(m);
+	/* With room for all a page each is enough. */
+	m = serve_small_files(8 * MIB);
+	read_small_files(m);
+	assert_int_equal(mock_count(m, FUSE_READ), FILES);
+	read_small_files(m);
+	assert_int_equal(mock_count(m, FUSE_READ), FILES);
+	assert_int_equal(stats_of(m).pages, FILES);
+	stays_below(m, 8 * MIB);
+	mock_end(m);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,12 +352,15 @@ int main(int argc, char **argv)
 	    timed(least_limit),
 	    timed(default_limit),
 	    timed(used_again_stays),
+	    timed(used_again_stays_small),
 	    timed(several_files),
 	    timed(scattered),
 	    timed(nothing_to_evict),
+	    timed(filled_up),
 	    timed(forgotten_file),
 	    timed(dropped_is_given_back),
 	    timed(wild_readers),
+	    timed(small_files),
 	};
 
 	return run_cached_tests(argc, argv, tests);

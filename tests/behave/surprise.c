@@ -386,6 +386,58 @@ static void mtime_during_a_read(void **state)
 	done(m, f);
 }
 
+/* ---- files that live */
+
+/* Somebody writes to the end of the file, we read to where it ends, again and again. */
+static void growing_file(void **state)
+{
+	struct mock_options o = flags(FUSE_ASYNC_READ);
+	struct mock_data *d;
+	struct mock *m = serve_foo(&o, 0, &d);
+	struct pf_file *f;
+	uint64_t at = 0;
+	char buf[3000];
+
+	d->attr_valid = 0;
+	ok(pf_open(m->fs, "foo", O_RDONLY, 0, &f));
+	for (int i = 1; i < 100; i++) {
+		ssize_t n;
+
+		mock_data_resize(d, at + 1234);
+		mock_data_fill(d, at, 1234, i);
+		while ((n = pf_read(f, buf, sizeof(buf))) > 0) {
+			mock_data_check(d, buf, at, n);
+			at += n;
+		}
+		assert_int_equal(n, 0);
+		assert_int_equal(at, d->size);
+	}
+	done(m, f);
+}
+
+/* KEEP_CACHE keeps what is still true. */
+static void kept_but_changed(void **state)
+{
+	struct mock_options o = flags(FUSE_AUTO_INVAL_DATA);
+	struct mock_data *d;
+	struct mock *m = serve_foo(&o, 100, &d);
+	struct pf_file *f;
+
+	d->open_flags = FOPEN_KEEP_CACHE;
+	d->entry_valid = 0;
+	for (int i = 0; i < 3; i++) {
+		ok(pf_open(m->fs, "foo", O_RDONLY, 0, &f));
+		reads_right(d, f, 100, 0);
+		assert_reads(d, i == 1 ? "" : "0+100");
+		ok(pf_close(f));
+		if (i == 1) {
+			mock_data_touch(d);
+			mock_data_fill(d, 0, 100, 1);
+		}
+	}
+	mock_end(m);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +456,8 @@ int main(int argc, char **argv)
 	    timed(size_beyond_limits),
 	    timed(size_jumps),
 	    timed(mtime_during_a_read),
+	    timed(growing_file),
+	    timed(kept_but_changed),
 	};
 
 	return run_cached_tests(argc, argv, tests);

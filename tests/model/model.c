@@ -23,7 +23,7 @@
 
 struct options {
 	uint64_t seed, ops;
-	const char *config, *replay, *plant;
+	const char *config, *replay, *plant, *without;
 	unsigned threads, seconds, shrink_seconds;
 	bool verbose, no_fork, fixed_ops;
 };
@@ -38,6 +38,7 @@ static const char usage[] =
     "  --threads N        N threads share the files\n"
     "  --replay FILE      do what is listed in FILE\n"
     "  --plant NAME       the server lies: corrupt lose stale size copy unsynced silent\n"
+    "  --without LIST     leave these kinds of operations out\n"
     "  --shrink-seconds N for making a failure small (60; 0: not at all)\n"
     "  --no-fork          in this process, for a debugger\n"
     "  -v                 tell each run\n";
@@ -165,6 +166,7 @@ static bool run_one(struct trial *t, const struct options *o, unsigned number, u
 	config_make(number, seed, &c);
 	c.server.plant = (enum server_plant)plant_of(o);
 	op_source_init(&source, seed * CONFIGS + number, c.server.max_write);
+	source.without = o->without;
 	for (size_t i = 0; i < n; i++)
 		op_next(&source, &ops[i]);
 	t->config = &c;
@@ -302,6 +304,7 @@ static void parse(int argc, char **argv, struct options *o)
 		PLANT,
 		SHRINK,
 		NO_FORK,
+		WITHOUT,
 		HELP
 	};
 	static const struct option longs[] = {{"seed", 1, 0, SEED},
@@ -314,6 +317,7 @@ static void parse(int argc, char **argv, struct options *o)
 					      {"plant", 1, 0, PLANT},
 					      {"shrink-seconds", 1, 0, SHRINK},
 					      {"no-fork", 0, 0, NO_FORK},
+					      {"without", 1, 0, WITHOUT},
 					      {"help", 0, 0, HELP},
 					      {0}};
 	int c;
@@ -349,6 +353,9 @@ static void parse(int argc, char **argv, struct options *o)
 			break;
 		case NO_FORK:
 			o->no_fork = true;
+			break;
+		case WITHOUT:
+			o->without = optarg;
 			break;
 		case 'v':
 			o->verbose = true;

@@ -194,6 +194,16 @@ static bool grows(const struct op *op)
 	       (op->kind == OP_FALLOC && !(op->arg & FALLOC_FL_KEEP_SIZE));
 }
 
+static bool is_left_out(const struct op_source *s, enum op_kind kind)
+{
+	size_t len = strlen(kinds[kind].name);
+
+	for (const char *w = s->without; w && *w; w += strcspn(w, ","), w += *w == ',')
+		if (strcspn(w, ",") == len && !strncmp(w, kinds[kind].name, len))
+			return true;
+	return false;
+}
+
 void op_next(struct op_source *s, struct op *op)
 {
 	static unsigned total;
@@ -206,6 +216,8 @@ void op_next(struct op_source *s, struct op *op)
 	n = dice_below(&s->dice, total);
 	while (n >= kinds[kind].weight)
 		n -= kinds[kind++].weight;
+	if (is_left_out(s, kind))
+		kind = OP_STAT;
 	*op = (struct op){.kind = kind, .h = (uint32_t)dice_below(&s->dice, HANDLES)};
 	/* A closed handle does nothing: take an open one if there is one, most of the time. */
 	for (int i = 0; i < HANDLES && s->file_of[op->h] == FILES && kind != OP_OPEN; i++)

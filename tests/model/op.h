@@ -77,6 +77,7 @@ struct op_source {
 	uint64_t dice, max_write, scale;
 	uint64_t size[FILES];      /* about */
 	unsigned file_of[HANDLES]; /* FILES: closed */
+	const char *without;       /* kinds that shall not come, with commas; may be NULL */
 };
 
 void op_source_init(struct op_source *s, uint64_t seed, uint64_t max_write);

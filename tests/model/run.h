@@ -66,6 +66,7 @@ struct run {
 	struct server *server;
 	struct pf_fs *fs;
 	bool cached;     /* the library has a cache */
+	bool lost;       /* data, by a full disk: the end tells */
 	unsigned shrunk; /* operations since a file was cut */
 	struct mfile *names[FILES], *all;
 	struct mhandle handles[HANDLES];
@@ -104,6 +105,12 @@ void run_resize(struct run *r, struct mfile *m, uint64_t size);
 static inline bool can_read(const struct mhandle *h)
 {
 	return (h->flags & 3) != 1;
+}
+
+/* Stores into a mapping are found by msync and munmap: a direct read need not see them. */
+static inline bool reads_past_stores(const struct mhandle *h, int direct_flag)
+{
+	return h->m->stored && (h->direct || (h->flags & direct_flag));
 }
 
 static inline bool can_write(const struct mhandle *h)

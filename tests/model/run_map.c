@@ -41,6 +41,8 @@ void do_mmap(struct run *r, const struct op *op, struct mhandle *h)
 
 	if (map->map || h->m->maps)
 		return;
+	if (op->arg == 1)
+		server_mapped(r->server, h->m->node);
 	e = pf_mmap(h->file, op->len, prot, op->arg == 2 ? MAP_PRIVATE : MAP_SHARED, (off_t)off,
 		    &map->map);
 	if (!fits(h, op->arg)) {

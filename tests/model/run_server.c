@@ -39,9 +39,13 @@ static void barrier(struct run *r, const struct mfile *m)
 	retrieve(r, m, &byte, 1, 0);
 }
 
-/* Nobody has the file open for writing: then its size is the server's. */
+/* Nobody has the file open for writing: then its size is the server's. What is borrowed keeps an
+ * open file, too. */
 static void close_writers(struct run *r, struct mfile *m)
 {
+	for (int i = 0; i < BORROWS; i++)
+		if (r->borrows[i].m == m)
+			run_return(r, &r->borrows[i]);
 	for (int i = 0; i < HANDLES; i++)
 		if (r->handles[i].file && r->handles[i].m == m && can_write(&r->handles[i]))
 			run_close(r, &r->handles[i]);
@@ -124,7 +128,8 @@ void do_retrieve(struct run *r, const struct op *op, struct mhandle *h)
 	int64_t n;
 
 	n = retrieve(r, h->m, buf, len, op->off);
-	run_compare(r, h->m, buf, n, (uint64_t)n, op->off, "RETRIEVE");
+	if (!r->config->silent) /* there old data stays until somebody reads */
+		run_compare(r, h->m, buf, n, (uint64_t)n, op->off, "RETRIEVE");
 	free(buf);
 }
 
@@ -176,6 +181,7 @@ void do_nospace(struct run *r, const struct op *op, struct mhandle *h)
 		if (e != -ENOSPC && n != -ENOSPC)
 			run_fail(r, "no space to write back: pwrite gives %lld, fsync %d",
 				 (long long)n, e);
+		r->lost = true;
 		all_learn(r, m, h);
 	}
 	free(buf);

@@ -340,7 +340,7 @@ static void audit_write(struct call *c, struct node *n, const struct fuse_write_
 		server_complain(s, "WRITE of %u bytes, max_write is %u", in->size, s->c.max_write);
 	if ((h->flags & O_ACCMODE) == O_RDONLY)
 		server_complain(s, "WRITE by a handle that may only read");
-	if (cached && !(s->flags & FUSE_WRITEBACK_CACHE))
+	if (cached && !(s->flags & FUSE_WRITEBACK_CACHE) && !n->mapped)
 		server_complain(s, "WRITE_CACHE without WRITEBACK_CACHE");
 	if (cached && (c->in->uid || c->in->gid || c->in->pid))
 		server_complain(s, "WRITE_CACHE with somebody's credentials");

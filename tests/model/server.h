@@ -71,6 +71,8 @@ int64_t server_differs(struct server *s, uint64_t node, bool synced, const void 
 void server_copy_out(struct server *s, uint64_t node, void *data, size_t size);
 /* The file reaches no further than this, as the client knows: no WRITE may go beyond. */
 void server_limit(struct server *s, uint64_t node, uint64_t limit);
+/* The file has been mapped for writing: stores come as WRITEs from the cache in every mode. */
+void server_mapped(struct server *s, uint64_t node);
 /* The next n WRITEs from the cache to the file fail. Gives how many of an earlier n are left. */
 unsigned server_fail_writes(struct server *s, uint64_t node, unsigned n, int error);
 

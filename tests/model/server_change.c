@@ -160,6 +160,12 @@ void server_settled(struct server *s, uint64_t node)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void server_mapped(struct server *s, uint64_t node)
+{
+	lock_node(s, node)->mapped = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
 unsigned server_fail_writes(struct server *s, uint64_t node, unsigned n, int error)
 {
 	struct node *file = lock_node(s, node);

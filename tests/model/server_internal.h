@@ -18,10 +18,11 @@ struct node {
 	uint64_t size, room;
 	uint8_t *synced; /* as of the last FSYNC */
 	uint64_t synced_size;
-	uint64_t mtime;    /* ns; each change adds to it */
-	uint64_t given;    /* lookups */
-	uint64_t limit;    /* see server_limit() */
-	bool unsettled;    /* smaller than the client may think */
+	uint64_t mtime; /* ns; each change adds to it */
+	uint64_t given; /* lookups */
+	uint64_t limit; /* see server_limit() */
+	bool unsettled; /* smaller than the client may think */
+	bool mapped;
 	unsigned fail;     /* WRITEs that shall fail ... */
 	int fail_error;    /* ... so */
 	uint64_t cut_from; /* PLANT_STALE: what the last truncation took */

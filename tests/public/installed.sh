@@ -35,7 +35,7 @@ export LD_LIBRARY_PATH=${pc%/pkgconfig/*}
 grep -q true "$dest/err"
 
 "$root/bin/portfire" --version | grep -q '^portfire '
-for page in portfire portfire-ls portfire-cat portfire-cp portfire-info; do
+for page in portfire portfire-ls portfire-cat portfire-cp portfire-info portfire-bench; do
 	test -s "$root/share/man/man1/$page.1"
 done
 find "$dest" -path '*bash-completion*' -name 'portfire*' | grep -q .

@@ -33,7 +33,7 @@ check "an empty bracket is one" status 2 pf ls [ ]
 check "{} without such a server is one" status 2 pf ls [ "$server" . "$work" ] {}/x
 check "{3} of two servers is one" status 2 pf ls [ "$server" . {} ] [ "$server" . {} ] {3}
 
-for c in ls cat cp info; do
+for c in ls cat cp info bench; do
 	check "$c --help works" status 0 pf $c --help
 	check "$c --help shows its usage" prints "Usage: portfire $c" pf $c --help
 	check "help $c is the same" test "$(pf help $c)" = "$(pf $c --help)"

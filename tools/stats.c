@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Medians and spreads. */
-#include "bench.h"
+#include "stats.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,4 +37,10 @@ struct summary summarize(const double *values, unsigned n)
 	    .min = sorted[0],
 	    .max = sorted[n - 1],
 	};
+}
+
+const char *stats_number(double value, char text[16])
+{
+	snprintf(text, 16, "%.*f", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value);
+	return text;
 }
