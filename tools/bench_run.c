@@ -53,7 +53,7 @@ static uint64_t counter(const struct bench_side *side, const char *key)
  */
 static long resident(const struct bench_side *side, uint64_t span)
 {
-	size_t pages = span / (size_t)sysconf(_SC_PAGESIZE);
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = span / page;
 	unsigned char *vector = pages ? malloc(pages) : NULL;
 	struct stat st;
 	long n = -1;
@@ -63,14 +63,14 @@ static long resident(const struct bench_side *side, uint64_t span)
 		free(vector);
 		return -1;
 	}
-	map = mmap(NULL, span, PROT_READ, MAP_PRIVATE, side->file.fd, 0);
+	map = mmap(NULL, pages * page, PROT_READ, MAP_PRIVATE, side->file.fd, 0);
 	if (map != MAP_FAILED) {
-		if (!mincore(map, span, vector)) {
+		if (!mincore(map, pages * page, vector)) {
 			n = 0;
 			for (size_t i = 0; i < pages; i++)
 				n += vector[i] & 1;
 		}
-		munmap(map, span);
+		munmap(map, pages * page);
 	}
 	free(vector);
 	return n;

@@ -34,6 +34,8 @@ void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t ol
 		return;
 	if (new_size < old_size)
 		pf__pages_truncate(&ii->pages, new_size);
+	else if (new_size > old_size) /* behind the old end we made up zeros */
+		pf__pages_drop(&ii->pages, old_size, 1);
 	if (new_size != old_size ? !io->explicit_inval : new_mtime && io->auto_inval)
 		pf__pages_drop(&ii->pages, 0, UINT64_MAX);
 }

@@ -41,7 +41,7 @@ static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
 	if (b->writers) /* a mapping may have changed them: they are found by pf_msync() */
 		return;
 	pf__block_clear_dirty(b, overtaken & ~b->reading);
-	if (b->pins && gone_for_good(b, bits)) {
+	if (b->pins && !b->maps && gone_for_good(b, bits)) {
 		detach(b);
 		return;
 	}

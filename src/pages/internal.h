@@ -31,10 +31,12 @@ struct pf__block {
 	uint64_t number; /* in the file */
 	/* pages->lock: */
 	uint64_t dirty, writeback, reading;
-	uint64_t voided;        /* of reading: not to be taken in */
-	uint64_t partial;       /* of dirty: only the bytes that ranges tells */
-	uint64_t resident;      /* pages that have memory */
-	uint32_t pins, writers; /* writers of pins may change its bytes */
+	uint64_t voided;   /* of reading: not to be taken in */
+	uint64_t partial;  /* of dirty: only the bytes that ranges tells */
+	uint64_t resident; /* pages that have memory */
+	uint32_t pins;     /* who uses the memory without the lock: it stays in the block */
+	uint32_t maps,
+	    writers; /* of pins: mappings, which show the file's data; those that may change it */
 	struct pf__ranges *ranges;
 
 	struct pf__arena *arena;

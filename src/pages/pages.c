@@ -138,19 +138,40 @@ void pf__block_drop_if_empty(struct pf__block *b)
 
 /* ---- pins */
 
-char *pf__pages_pin(struct pf__pages *p, uint64_t page, bool writable, struct pf__block **block)
+char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block)
 {
 	struct pf__block *b;
 
 	pf__mutex_lock(&p->lock);
 	b = pf__index_find(&p->index, pf__block_of(page));
-	if (b) {
+	if (b)
 		b->pins++;
-		b->writers += writable;
-	}
 	pf__mutex_unlock(&p->lock);
 	*block = b;
 	return b ? b->data + pf__page_in_block(page) * (size_t)PF_PAGE : NULL;
+}
+
+static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writable)
+{
+	pf__mutex_lock(&p->lock);
+	b->pins--;
+	b->maps -= map;
+	b->writers -= writable;
+	if (!b->detached)
+		pf__block_drop_if_empty(b);
+	else if (!b->pins)
+		pf__block_release(b);
+	pf__mutex_unlock(&p->lock);
+}
+
+void pf__pages_unpin(struct pf__pages *p, struct pf__block *b)
+{
+	unpin(p, b, false, false);
+}
+
+void pf__pages_unpin_range(struct pf__pages *p, struct pf__block *b, bool writable)
+{
+	unpin(p, b, true, writable);
 }
 
 /* The pages of a range within a block; those that begin before the end of the file in *inside. */
@@ -204,22 +225,11 @@ int pf__pages_pin_range(struct pf__pages *p, uint64_t offset, size_t len, uint64
 	r = pin_range(p, offset, bits, inside, spare, block);
 	if (!r) {
 		(*block)->pins++;
+		(*block)->maps++;
 		(*block)->writers += writable;
 	}
 	pf__mutex_unlock(&p->lock);
 	return r;
-}
-
-void pf__pages_unpin(struct pf__pages *p, struct pf__block *b, bool writable)
-{
-	pf__mutex_lock(&p->lock);
-	b->pins--;
-	b->writers -= writable;
-	if (!b->detached)
-		pf__block_drop_if_empty(b);
-	else if (!b->pins)
-		pf__block_release(b);
-	pf__mutex_unlock(&p->lock);
 }
 
 /* ---- invariants, for tests */

@@ -206,15 +206,19 @@ void pf__pages_release(struct pf__pages *p);
 
 /* ---- memory that stays where it is */
 
-/* Pin the block of page (which exists): it is not evicted, nor taken out of the file. writable: its
- * bytes may be changed at any time. Its memory, and where in the arena it lies; NULL: not there. */
-char *pf__pages_pin(struct pf__pages *p, uint64_t page, bool writable, struct pf__block **block);
-/* The same for a range within one block, made if need be, which must be up to date as far as a file
- * of size bytes goes; what lies behind is made zero. 0; -EAGAIN: a page is missing; -ENOBUFS: a
- * spare block is; -ENOMEM. */
+/* Borrow the block of page (which exists): its memory stays as it is, even if the file's data does
+ * not. Where the page lies; NULL: not there. */
+char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block);
+void pf__pages_unpin(struct pf__pages *p, struct pf__block *block);
+/*
+ * Pin a range within one block for a mapping: it stays the file's, and shows what is written and
+ * read. The block is made if need be; the range must be up to date as far as a file of size bytes
+ * goes; what lies behind is made zero. writable: its bytes may change at any time.
+ * 0; -EAGAIN: a page is missing; -ENOBUFS: a spare block is; -ENOMEM.
+ */
 int pf__pages_pin_range(struct pf__pages *p, uint64_t offset, size_t len, uint64_t size,
 			bool writable, struct pf__spare *spare, struct pf__block **block);
-void pf__pages_unpin(struct pf__pages *p, struct pf__block *block, bool writable);
+void pf__pages_unpin_range(struct pf__pages *p, struct pf__block *block, bool writable);
 /* For mmap(2): the memfd, and the offset of a block in it. */
 int pf__arena_fd(const struct pf__arena *arena);
 uint64_t pf__block_position(const struct pf__block *block);

@@ -155,6 +155,9 @@ static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf
 		pf__block_set_uptodate(b, x->bit);
 	} else if (b->dirty & x->bit) {
 		replace_dirty(x, s);
+	} else if (b->maps && (b->resident & x->bit)) {
+		/* Not up to date, but somebody looks at it. */
+		copy_piece(x, x->lo, x->hi, s);
 	} else {
 		pf__slice_skip(s, x->hi - x->lo);
 	}

@@ -42,7 +42,7 @@ static const char *pin(struct pf__open_file *of, uint64_t offset, size_t max, si
 		       struct pf__block **block)
 {
 	struct pf__pages *p = pf__io_pages(&of->io);
-	const char *at = pf__pages_pin(p, offset / PF_PAGE, false, block), *seen;
+	const char *at = pf__pages_pin(p, offset / PF_PAGE, block), *seen;
 
 	if (!at)
 		return NULL;
@@ -51,7 +51,7 @@ static const char *pin(struct pf__open_file *of, uint64_t offset, size_t max, si
 	pf__rcu_read_unlock();
 	if (seen)
 		return seen;
-	pf__pages_unpin(p, *block, false);
+	pf__pages_unpin(p, *block);
 	return NULL;
 }
 
@@ -155,7 +155,7 @@ void pf_read_return(struct pf_borrow *b)
 	if (!loan)
 		return;
 	if (loan->block) {
-		pf__pages_unpin(pf__io_pages(&loan->of->io), loan->block, false);
+		pf__pages_unpin(pf__io_pages(&loan->of->io), loan->block);
 		pf__open_file_put(loan->of);
 	}
 	pf__free(loan);

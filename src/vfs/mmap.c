@@ -92,7 +92,7 @@ static void mapping_free(struct pf_mapping *m)
 	if (m->base != MAP_FAILED)
 		munmap(m->base, m->length);
 	for (size_t i = 0; i < m->nblocks; i++)
-		pf__pages_unpin(pf__io_pages(&of->io), m->blocks[i], m->tracked);
+		pf__pages_unpin_range(pf__io_pages(&of->io), m->blocks[i], m->tracked);
 	pf__free(m->sums);
 	pf__free(m);
 	pf__open_file_put(of);
@@ -226,11 +226,9 @@ static int sync_mapping(struct pf_mapping *m, size_t offset, size_t length)
 	uint64_t from = m->offset + offset;
 	int r, late;
 
-	if (!m->tracked)
-		return 0;
 	if (atomic_load(&of->super->stopped))
-		return -ENOTCONN;
-	r = note_changes(m, offset, length);
+		return m->tracked ? -ENOTCONN : 0;
+	r = m->tracked ? note_changes(m, offset, length) : 0;
 	if (!r)
 		r = pf__io_flush(of->super->io, of->inode, from, from + length);
 	late = pf__io_error(&of->io);
@@ -250,7 +248,7 @@ int pf_msync(struct pf_mapping *m, size_t offset, size_t length)
 
 int pf_munmap(struct pf_mapping *m)
 {
-	int r = sync_mapping(m, 0, m->length);
+	int r = m->tracked ? sync_mapping(m, 0, m->length) : 0;
 
 	if (m->tracked)
 		pf__io_clean_tail(&m->of->io);
