@@ -302,6 +302,145 @@ static void random_calls(void **state)
 	}
 }
 
+/* ---- several at once, each in a part of its own; the parts meet within pages */
+
+#define PART 10007
+
+struct part {
+	struct t *t;
+	struct pf_file *direct;
+	unsigned char data[PART];
+	uint64_t start, seed;
+	pthread_t thread;
+	int number;
+	char wrong[200]; /* what was, "" nothing */
+};
+
+static bool part_agrees(struct part *p, struct pf_file *f, int step)
+{
+	unsigned char got[PART];
+	ssize_t n = pf_pread(f, got, PART, p->start);
+
+	if (n != PART) {
+		snprintf(p->wrong, sizeof(p->wrong), "part %d step %d: read gave %zd", p->number,
+			 step, n);
+		return false;
+	}
+	for (int i = 0; i < PART; i++)
+		if (got[i] != p->data[i]) {
+			snprintf(p->wrong, sizeof(p->wrong),
+				 "part %d step %d: byte %d (%" PRIu64 ") is %d, not %d%s",
+				 p->number, step, i, p->start + i, got[i], p->data[i],
+				 f == p->direct ? ", directly" : "");
+			return false;
+		}
+	return true;
+}
+
+static bool part_writes(struct part *p, struct pf_file *f, int step)
+{
+	size_t at = next(&p->seed) % PART, len = 1 + next(&p->seed) % (PART - at);
+	unsigned char *bytes = bytes_of(step * 8 + p->number, p->start + at, len);
+	ssize_t n = pf_pwrite(f, bytes, len, p->start + at);
+
+	memcpy(p->data + at, bytes, len);
+	free(bytes);
+	if (n == (ssize_t)len)
+		return true;
+	snprintf(p->wrong, sizeof(p->wrong), "part %d step %d: write gave %zd", p->number, step, n);
+	return false;
+}
+
+static bool part_step(struct part *p, int step)
+{
+	struct t *t = p->t;
+
+	switch (next(&p->seed) % 12) {
+	case 0:
+		return pf_fsync(t->f, 0) == 0;
+	case 1:
+		return pf_drop_caches(t->m->fs) == 0;
+	case 2:
+		mock_notify_inval_inode(t->m, FOO, p->start, PART);
+		return true;
+	case 3:
+		return pf_sync_file_range(t->f, p->start, PART, SYNC_FILE_RANGE_WRITE) == 0;
+	case 4:
+		return part_writes(p, p->direct, step);
+	case 5:
+		return part_agrees(p, p->direct, step);
+	case 6:
+	case 7:
+	case 8:
+		return part_agrees(p, t->f, step);
+	default:
+		return part_writes(p, t->f, step);
+	}
+}
+
+static void *part_run(void *arg)
+{
+	struct part *p = arg;
+
+	for (int step = 0; step < 150; step++)
+		if (!part_step(p, step)) {
+			if (!p->wrong[0])
+				snprintf(p->wrong, sizeof(p->wrong), "part %d step %d: %s",
+					 p->number, step, pf_error());
+			break;
+		}
+	return NULL;
+}
+
+static void parts(struct how h, uint64_t seed)
+{
+	static struct part all[4];
+	struct t t = begin_how(h);
+
+	put_at(t.f, 0, 0, 4 * PART);
+	ok(pf_fsync(t.f, 0));
+	t.w->open_flags = FOPEN_DIRECT_IO;
+	for (int i = 0; i < 4; i++) {
+		unsigned char *p = bytes_of(0, i * PART, PART);
+
+		all[i] =
+		    (struct part){.t = &t, .start = i * PART, .number = i, .seed = seed + 77 * i};
+		memcpy(all[i].data, p, PART);
+		free(p);
+		ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &all[i].direct));
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_create(&all[i].thread, NULL, part_run, &all[i]);
+	for (int i = 0; i < 4; i++)
+		pthread_join(all[i].thread, NULL);
+	for (int i = 0; i < 4; i++) {
+		if (all[i].wrong[0])
+			fail_msg("seed %#" PRIx64 ": %s", seed, all[i].wrong);
+		ok(pf_close(all[i].direct));
+	}
+	ok(pf_close(t.f));
+	t.f = NULL;
+	for (int i = 0; i < 4; i++)
+		wdata_assert_at(t.w, all[i].start, all[i].data, PART);
+	assert_int_equal(stats(&t).pages_lost, 0);
+	finish(&t);
+}
+
+static void random_threads(void **state)
+{
+	const char *env = getenv("PF_TEST_SEED");
+	uint64_t seed = env ? strtoull(env, NULL, 0) : pf__now() | 1;
+
+	print_message("PF_TEST_SEED=%#" PRIx64 "\n", seed);
+	for (int mode = 0; mode < 4; mode++) {
+		struct how h = {.writeback = mode > 0,
+				.expire_ms = mode > 1 ? 1 : 0,
+				.max_write = mode > 2 ? 8192 : 0};
+
+		parts(h, seed + mode);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +453,7 @@ int main(int argc, char **argv)
 	    write_test(store_during_write_back),
 	    write_test(store_at_strange_places),
 	    write_test(random_calls),
+	    write_test(random_threads),
 	};
 
 	return run_write_tests(argc, argv, tests);

@@ -93,11 +93,11 @@ static void read_has_dirty_pages_written_first(void **state)
 	put_at(t.f, 1, PAGE, PAGE);
 	put_at(t.f, 1, 5 * PAGE, PAGE);
 	wdata_text(t.w);
-	assert_reads_turn(g, 1, PAGE, PAGE);
-	assert_text(&t, "WRITE(4096,4096) READ(4096,4096)");
+	assert_reads_turn(g, 1, 5 * PAGE, PAGE);
+	assert_text(&t, "WRITE(20480,4096) READ(20480,4096)");
 	assert_true(wdata_nth(t.w, FUSE_WRITE, 0).op_flags & FUSE_WRITE_CACHE);
-	assert_int_equal(stats(&t).pages_dirty, 1); /* the other one is outside */
-	assert_reads_turn(t.f, 1, PAGE, PAGE);      /* and this one is still here */
+	assert_int_equal(stats(&t).pages_dirty, 1); /* the other one lies before it */
+	assert_reads_turn(t.f, 1, 5 * PAGE, PAGE);  /* and this one is still here */
 	assert_text(&t, "");
 	ok(pf_close(g));
 	finish(&t);
@@ -111,6 +111,21 @@ static void read_beyond_the_servers_end(void **state)
 	put_at(t.f, 1, 10000, 100);
 	assert_reads_turn(g, 1, 10000, 100);
 	assert_reads_zeros(g, 10, 9990);
+	ok(pf_close(g));
+	finish(&t);
+}
+
+/* Nothing is dirty there, but behind it: the server's end is not the file's. */
+static void read_of_a_hole_beyond_the_servers_end(void **state)
+{
+	struct t t = begin(.writeback = true, .size = 10);
+	struct pf_file *g = open_direct(&t);
+
+	put_at(t.f, 1, 50000, 100);
+	assert_reads_old(g, 0, 10);
+	assert_reads_zeros(g, 5000, 5000);
+	assert_reads_zeros(g, 10, 49990);
+	assert_reads_turn(g, 1, 50000, 100);
 	ok(pf_close(g));
 	finish(&t);
 }
@@ -415,6 +430,7 @@ int main(int argc, char **argv)
 	    write_test(write_makes_the_file_larger),
 	    write_test(read_has_dirty_pages_written_first),
 	    write_test(read_beyond_the_servers_end),
+	    write_test(read_of_a_hole_beyond_the_servers_end),
 	    write_test(read_is_told_of_the_error),
 	    write_test(unrelated_dirty_pages_stay),
 	    write_test(partly_overlapped_pages_are_written_first),

@@ -310,6 +310,41 @@ static void writers_wait_for_room(void **state)
 	finish(&t);
 }
 
+/* One call with more than that: the limit holds within it, too. */
+static void one_large_write_waits_for_room(void **state)
+{
+	struct t t = begin(.writeback = true, .cache_bytes = 32 * MIB, .dirty_bytes = MIB);
+	struct pf_stats s;
+	struct job *j;
+
+	wdata_hold(t.w, FUSE_WRITE);
+	j = job(&t, job_write, 1, 0, 8 * MIB);
+	wait_until(stats(&t).dirty_waits > 0);
+	nap_ms(20);
+	s = stats(&t);
+	assert_false(j->done);
+	wdata_unhold(t.w);
+	assert_int_equal(job_join(j), 8 * MIB);
+	if ((s.pages_dirty + s.pages_writeback) * PAGE > MIB + 256 * PAGE)
+		fail_msg("%" PRIu64 " pages were dirty", s.pages_dirty + s.pages_writeback);
+	ok(pf_fsync(t.f, 0));
+	assert_server_turn(&t, 1, 0, 8 * MIB);
+	finish(&t);
+}
+
+/* And one with more than the cache. */
+static void one_write_larger_than_the_cache(void **state)
+{
+	struct t t = begin(.writeback = true, .cache_bytes = MIB, .dirty_bytes = MIB / 2);
+
+	put_at(t.f, 1, 100, 5 * MIB);
+	assert_reads_turn(t.f, 1, 100, 5 * MIB);
+	ok(pf_fsync(t.f, 0));
+	assert_server_turn(&t, 1, 100, 5 * MIB);
+	assert_true(stats(&t).cache_peak <= MIB);
+	finish(&t);
+}
+
 /* A small cache and a large file: the rest of memory is not touched, all arrives. */
 static void more_than_the_cache_holds(void **state)
 {
@@ -513,6 +548,8 @@ int main(int argc, char **argv)
 	    write_test(congestion_makes_it_pause),
 	    write_test(no_more_than_max_background),
 	    write_test(writers_wait_for_room),
+	    write_test(one_large_write_waits_for_room),
+	    write_test(one_write_larger_than_the_cache),
 	    write_test(more_than_the_cache_holds),
 	    write_test(death_wakes_who_waits_for_room),
 	    write_test(without_a_thread_of_ours),
