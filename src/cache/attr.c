@@ -16,6 +16,9 @@
 /* What a client that caches writes is the authority for. */
 #define OURS (PF_ATTR_SIZE | PF_ATTR_MTIME | PF_ATTR_CTIME)
 
+/* In struct pf__attr.invalid: the size is what a short READ showed last. */
+#define SIZE_BY_READ (1u << 8)
+
 _Static_assert(sizeof(struct pf__attr) == PF_ATTR_WORDS * 8, "attributes fill their words");
 
 /* All loads acquire, all stores release: their order, which the count relies on, needs no fence. */
@@ -256,12 +259,15 @@ bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint
 
 	pf__mutex_lock(m);
 	load(inode, &a);
-	if (version(inode) <= sample->attr_version &&
+	/* Of several READs under way the first to come back short may not have shown the end yet.
+	 */
+	if ((version(inode) <= sample->attr_version || (a.invalid & SIZE_BY_READ)) &&
+	    end < a.attr.size &&
 	    !(pf__inode_flags(inode) & (PF_INODE_SIZE_MASK | PF_INODE_OWNED))) {
 		a.version = pf__next_version(cache);
 		a.attr.size = end;
 		/* It may well have grown again since. */
-		a.invalid |= PF_ATTR_MODIFIED | PF_ATTR_NLINK;
+		a.invalid |= PF_ATTR_MODIFIED | PF_ATTR_NLINK | SIZE_BY_READ;
 		store(inode, &a);
 		lowered = true;
 	}
@@ -295,7 +301,7 @@ void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uin
 	load(inode, &a);
 	a.version = pf__next_version(cache);
 	a.attr.size = exact ? end : pf__max_u64(a.attr.size, end);
-	a.invalid |= invalid;
+	a.invalid = (a.invalid & ~SIZE_BY_READ) | invalid;
 	store(inode, &a);
 	pf__mutex_unlock(m);
 }

@@ -447,7 +447,7 @@ void pf__io_tick(struct pf__io *io)
 
 	if (now > age)
 		pump_all(io, now - age);
-	pf__arena_trim(io->arena);
+	pf__arena_trim(io->arena, false);
 }
 
 int pf__io_balance(struct pf__io_inode *ii)

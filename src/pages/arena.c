@@ -10,6 +10,7 @@
  */
 #include "base/alloc.h"
 #include "base/arith.h"
+#include "base/clock.h"
 #include "pages/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #define MIN_PAGES    256u /* 1 MiB */
 #define MAX_VICTIMS  512u /* blocks of one grace period */
 #define FREE_TRIES   64u
-#define IDLE_TICKS   10 /* calls of pf__arena_trim() */
+#define IDLE         PF_NSEC_PER_SEC
 
 struct pf__chunk {
 	struct pf__chunk *next;
@@ -212,10 +213,12 @@ static uint64_t punch_free(struct pf__arena *a, uint64_t want)
 	return got;
 }
 
-void pf__arena_trim(struct pf__arena *a)
+void pf__arena_trim(struct pf__arena *a, bool now)
 {
 	/* Not while blocks go from hand to hand: they would only be asked for again. */
-	if (atomic_fetch_add(&a->idle, 1) < IDLE_TICKS || !atomic_load(&a->resident))
+	uint64_t used = atomic_load_explicit(&a->last_take, memory_order_relaxed);
+
+	if (!atomic_load(&a->resident) || (!now && pf__now_coarse() < used + IDLE))
 		return;
 	pf__rcu_barrier(); /* what was let go, and files that were forgotten */
 	pf__mutex_lock(&a->lock);
@@ -402,7 +405,7 @@ int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigne
 	s->arena = a;
 	if (n > PF_SPARES || pages > a->limit)
 		return -ENOMEM;
-	atomic_store_explicit(&a->idle, 0, memory_order_relaxed);
+	atomic_store_explicit(&a->last_take, pf__now_coarse(), memory_order_relaxed);
 	for (unsigned tries = 0; tries < 16; tries++) {
 		pf__mutex_lock(&a->lock);
 		r = try_take(s, n, pages, &victims);

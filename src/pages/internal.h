@@ -58,8 +58,8 @@ struct pf__arena {
 	_Atomic uint64_t promised; /* pages that spares may fill */
 	_Atomic uint64_t ndirty, nwriteback;
 	_Atomic uint64_t uptodate, evicted, dropped, ahead, ahead_hits, ahead_waste;
-	_Atomic unsigned idle; /* calls of pf__arena_trim() since somebody took a block */
-	_Atomic uint32_t deferred; /* blocks that wait for readers to leave */
+	_Atomic uint64_t last_take; /* pf__now_coarse() */
+	_Atomic uint32_t deferred;  /* blocks that wait for readers to leave */
 
 	struct pf__mutex lock; /* guards what follows */
 	struct pf__list inactive, active;

@@ -55,8 +55,9 @@ int pf__arena_open(struct pf__arena **arena, uint64_t limit);
 /* All its files are gone. Waits for RCU. NULL is fine. */
 void pf__arena_close(struct pf__arena *arena);
 void pf__arena_stats(struct pf__arena *arena, struct pf__arena_stats *out);
-/* Now and then: memory that nobody needs goes back to the system. Waits for RCU. */
-void pf__arena_trim(struct pf__arena *arena);
+/* Now and then: memory that nobody needs goes back to the system; if nobody took any for a second,
+ * or now. Waits for RCU. */
+void pf__arena_trim(struct pf__arena *arena, bool now);
 uint64_t pf__arena_limit(const struct pf__arena *arena); /* bytes */
 uint64_t pf__arena_dirty(const struct pf__arena *arena); /* pages, dirty or in write-back */
 

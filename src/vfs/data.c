@@ -349,5 +349,6 @@ int pf_drop_caches(struct pf_fs *fs)
 	pf__conn_drain(s->conn, DRAIN_MS);
 	pf__cache_shrink(s->cache);
 	pf__conn_flush_forgets(s->conn);
+	pf__arena_trim(s->io->arena, true);
 	return r ? pf__fail_op(r, "drop_caches", NULL) : 0;
 }

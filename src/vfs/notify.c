@@ -30,8 +30,6 @@ static int store(struct pf__super *s, const struct pf__notify *n)
 		pf__inode_attr(inode, 0, 0, &attr);
 		if (end > attr.attr.size)
 			pf__inode_local_write(s->cache, inode, end, false, 0);
-		if (io && off > attr.attr.size) /* what lies between is not zeros, as we thought */
-			pf__io_drop(io, inode, attr.attr.size, 1);
 		if (io)
 			pf__io_store(io, inode, off, n->data, (size_t)(end - off),
 				     pf__max_u64(end, attr.attr.size));
