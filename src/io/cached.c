@@ -34,16 +34,24 @@ static void cut(struct reader *r, uint64_t end)
 /* Copy as far as pages are up to date. Bytes. */
 static size_t copy_there(struct reader *r)
 {
+	struct pf__pages *p = &r->f->ii->pages;
 	size_t before = r->done, n;
+	struct pf__slice slice;
+	uint32_t stamp;
 	const char *from;
 
 	pf__rcu_read_lock();
-	while (r->left && (from = pf__pages_peek(&r->f->ii->pages, r->offset, r->left, &n))) {
+	while (r->left && (from = pf__pages_peek(p, r->offset, r->left, &n, &stamp))) {
 		/* Looked at after the page: a short READ lowers the size before its pages count. */
 		cut(r, pf__inode_size(r->f->inode));
 		if (n > r->left)
 			n = r->left;
+		slice = r->slice;
 		pf__slice_copy_in(&r->slice, from, n);
+		if (!pf__pages_unchanged(p, r->offset, stamp)) { /* it went meanwhile */
+			r->slice = slice;
+			break;
+		}
 		r->offset += n;
 		r->left -= n;
 		r->done += n;
@@ -84,7 +92,7 @@ static int read_past(struct reader *r)
 		n = pf__direct_run(&d);
 	if (n < 0)
 		return (int)n;
-	r->slice = d.slice;
+	pf__slice_skip(&r->slice, (size_t)n); /* d.slice has moved by what was asked for */
 	r->offset += (size_t)n;
 	r->done += (size_t)n;
 	r->left -= (size_t)n;

@@ -543,6 +543,7 @@ uint64_t pf__block_clear_uptodate(struct pf__block *b, uint64_t pages)
 
 	if (!had)
 		return 0;
+	atomic_fetch_add(&b->drops, 1); /* before any other bytes can come */
 	atomic_fetch_and(&b->uptodate, ~had);
 	atomic_fetch_sub_explicit(&b->arena->uptodate, count(had), memory_order_relaxed);
 	ahead = atomic_fetch_and(&b->ahead, ~had) & had;

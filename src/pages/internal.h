@@ -21,6 +21,7 @@ struct pf__block {
 	/* What readers look at. */
 	char *data;                /* constant */
 	_Atomic uint64_t uptodate; /* written under pages->lock */
+	_Atomic uint32_t drops;    /* counts bits that went from uptodate */
 	_Atomic uint64_t ahead;    /* read ahead and not used yet */
 	_Atomic uint64_t touched; /* pages whose first byte was read, since it came into its list */
 	_Atomic uint32_t seen;    /* arena->epoch at the last use */

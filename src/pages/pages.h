@@ -93,8 +93,12 @@ void pf__pages_init(struct pf__pages *p, struct pf__arena *arena);
 void pf__pages_destroy(struct pf__pages *p);
 
 /* In an RCU section: up to max bytes at offset that are up to date and lie in one piece; *n says
- * how many. NULL: not there. */
-const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n);
+ * how many. NULL: not there. They may go, and the memory be filled anew, while they are copied:
+ * afterwards *stamp tells. */
+const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
+			   uint32_t *stamp);
+/* In the same RCU section: no page near offset has gone since the stamp. */
+bool pf__pages_unchanged(struct pf__pages *p, uint64_t offset, uint32_t stamp);
 
 /* What a caller who found a page missing should do. */
 enum pf__page_state {
