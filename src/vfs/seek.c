@@ -43,7 +43,8 @@ static off_t seek_data(struct pf__open_file *of, off_t offset, int whence)
 	if (pf__conn_nosys(conn, FUSE_LSEEK) ||
 	    of->super->got->dialect.minor < pf__op_get(FUSE_LSEEK)->since)
 		return seek_without_server(of, &f, offset, whence);
-	/* The server does not know of data that waits here. If it does not take it now, all is data. */
+	/* The server does not know of data that waits here. If it does not take it now, all is
+	 * data. */
 	err = pf__io_flush(of->super->io, of->inode, (uint64_t)offset, UINT64_MAX);
 	if (err)
 		return seek_without_server(of, &f, offset, whence);
