@@ -76,6 +76,17 @@ static void give_zeros(struct reader *r, size_t n)
 	}
 }
 
+/* From the offset up to where pages are there: a mapping may have changed those. */
+static size_t absent_bytes(const struct reader *r)
+{
+	uint64_t first = r->offset / PF_PAGE;
+	size_t max = (size_t)pf__min_u64(r->left, r->f->max_read);
+	uint64_t end = (r->offset + max + PF_PAGE - 1) / PF_PAGE;
+	uint64_t there = pf__pages_first_there(&r->f->ii->pages, first + 1, end);
+
+	return (size_t)pf__min_u64(max, there * PF_PAGE - r->offset);
+}
+
 /* Without the cache: there is no room, or others drop the page faster than we can copy it. */
 static int read_past(struct reader *r)
 {
@@ -83,7 +94,7 @@ static int read_past(struct reader *r)
 			       .c = r->c,
 			       .slice = r->slice,
 			       .offset = r->offset,
-			       .left = pf__min_u64(r->left, r->f->max_read),
+			       .left = absent_bytes(r),
 			       .piece_max = r->f->max_read};
 	size_t want = d.left;
 	ssize_t n = pf__io_flush_ii(r->f->ii, r->offset, r->offset + d.left);

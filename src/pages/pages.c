@@ -110,6 +110,26 @@ uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t e
 	return first < end ? first : end;
 }
 
+uint64_t pf__pages_first_there(struct pf__pages *p, uint64_t first, uint64_t end)
+{
+	uint64_t number = pf__block_of(first), found = end;
+	struct pf__block *b;
+
+	pf__mutex_lock(&p->lock);
+	for (; found == end && (b = pf__index_next(&p->index, &number, false)); number++) {
+		uint64_t bits = atomic_load_explicit(&b->uptodate, memory_order_relaxed);
+
+		if (number * PF_BLOCK_PAGES >= end)
+			break;
+		if (number == pf__block_of(first))
+			bits &= ~0ull << pf__page_in_block(first);
+		if (bits)
+			found = number * PF_BLOCK_PAGES + (unsigned)__builtin_ctzll(bits);
+	}
+	pf__mutex_unlock(&p->lock);
+	return pf__min_u64(found, end);
+}
+
 uint32_t pf__pages_turn(struct pf__pages *p)
 {
 	atomic_fetch_add(&p->waiters, 1);

@@ -123,6 +123,8 @@ enum pf__page_state {
 enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page);
 /* The first page from first on, before end, that is not up to date; end: none. */
 uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t end);
+/* The first page from first on, before end, that is up to date; end: none. */
+uint64_t pf__pages_first_there(struct pf__pages *p, uint64_t first, uint64_t end);
 /* Wait until p->turn moves away from turn: around the caller's own way of sleeping. */
 uint32_t pf__pages_turn(struct pf__pages *p); /* announces a waiter */
 void pf__pages_waited(struct pf__pages *p);   /* takes it back */

@@ -259,7 +259,9 @@ static int sync_range(struct pf_file *file, off_t offset, off_t length, unsigned
 		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
 	if (!r && (flags & SYNC_FILE_RANGE_WRITE))
 		pf__io_flush_begin(of->super->io, of->inode, (uint64_t)offset, end);
-	if (!r && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
+	if (!r && (flags & SYNC_FILE_RANGE_WRITE) && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
+		r = pf__io_flush(of->super->io, of->inode, (uint64_t)offset, end);
+	else if (!r && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
 		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
 	late = flags & (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER)
 		   ? pf__io_error(&of->io)
