@@ -81,7 +81,7 @@ size_t pf__io_retrieve(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 	size_t done = 0, n;
 	const char *from;
-	uint32_t stamp;
+	struct pf__stamp stamp;
 
 	if (!ii || offset >= size)
 		return 0;
@@ -90,7 +90,7 @@ size_t pf__io_retrieve(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 	while (done < max &&
 	       (from = pf__pages_peek(&ii->pages, offset + done, max - done, &n, &stamp))) {
 		__builtin_memcpy(buf + done, from, n);
-		if (!pf__pages_unchanged(&ii->pages, offset + done, stamp))
+		if (!pf__pages_unchanged(&stamp))
 			break;
 		done += n;
 	}

@@ -25,7 +25,7 @@ struct pf__io_inode; /* io/inode.h */
 struct pf__io_stats {
 	struct { /* of a thread's own, or nearly */
 		_Atomic uint64_t reads_cached, page_hits, page_misses, bytes_read;
-		char pad[32];
+		char pad[96]; /* so that no two share a cache line */
 	} often[PF_IO_COUNTERS];
 	_Atomic uint64_t reads_direct, writes_direct, writes_parallel, writes_through, writes_back;
 	_Atomic uint64_t bytes_written, flushed, lost, dirty_waits, dir_cache_hits;
@@ -123,6 +123,10 @@ struct pf__io_ops {
 	ssize_t (*write)(struct pf__io_file *f, const struct pf__io_call *c,
 			 const struct iovec *iov, int iovcnt, uint64_t offset);
 };
+
+/* A cached read for which all is there, within the size as it is known: len, without waiting or
+ * taking a lock. -EAGAIN: take the long way. */
+ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint64_t offset);
 
 /* ---- the arbiter (io/arbiter.c) */
 /*

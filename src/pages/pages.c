@@ -53,7 +53,7 @@ static void used(struct pf__block *b, uint64_t pages, uint64_t starts)
 }
 
 const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
-			   uint32_t *stamp)
+			   struct pf__stamp *stamp)
 {
 	struct pf__block *b = pf__index_find(&p->index, offset >> PF_BLOCK_SHIFT);
 	unsigned page = pf__page_in_block(offset >> PF_PAGE_SHIFT), run, want;
@@ -62,7 +62,8 @@ const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, siz
 
 	if (!b)
 		return NULL;
-	*stamp = atomic_load_explicit(&b->drops, memory_order_acquire);
+	stamp->drops = &b->drops;
+	stamp->seen = atomic_load_explicit(&b->drops, memory_order_acquire);
 	bits = atomic_load_explicit(&b->uptodate, memory_order_acquire) >> page;
 	if (!(bits & 1))
 		return NULL;
@@ -72,19 +73,6 @@ const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, siz
 	want = (unsigned)((in_page + *n + PF_PAGE - 1) >> PF_PAGE_SHIFT);
 	used(b, pf__bits(page, want), in_page ? 0 : 1ull << page);
 	return b->data + (offset & (PF_BLOCK - 1));
-}
-
-bool pf__pages_unchanged(struct pf__pages *p, uint64_t offset, uint32_t stamp)
-{
-	struct pf__block *b = pf__index_find(&p->index, offset >> PF_BLOCK_SHIFT);
-
-	/* What was copied was read before this. */
-#ifdef __SANITIZE_THREAD__ /* it knows no fences; the copy is none of its business */
-	return b && atomic_load(&b->drops) == stamp;
-#else
-	atomic_thread_fence(memory_order_acquire);
-	return b && atomic_load_explicit(&b->drops, memory_order_relaxed) == stamp;
-#endif
 }
 
 enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page)

@@ -28,6 +28,7 @@
 #include "base/lock.h"
 #include "base/slice.h"
 #include "pages/index.h"
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -92,13 +93,26 @@ void pf__pages_init(struct pf__pages *p, struct pf__arena *arena);
 /* All blocks go. Nobody reads, nothing is under way. */
 void pf__pages_destroy(struct pf__pages *p);
 
+struct pf__stamp {
+	const _Atomic uint32_t *drops;
+	uint32_t seen;
+};
 /* In an RCU section: up to max bytes at offset that are up to date and lie in one piece; *n says
  * how many. NULL: not there. They may go, and the memory be filled anew, while they are copied:
  * afterwards *stamp tells. */
 const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
-			   uint32_t *stamp);
-/* In the same RCU section: no page near offset has gone since the stamp. */
-bool pf__pages_unchanged(struct pf__pages *p, uint64_t offset, uint32_t stamp);
+			   struct pf__stamp *stamp);
+/* In the same RCU section: no page of the block has gone since the stamp. */
+static inline bool pf__pages_unchanged(const struct pf__stamp *stamp)
+{
+	/* What was copied was read before this. */
+#ifdef __SANITIZE_THREAD__ /* it knows no fences; the copy is none of its business */
+	return atomic_load(stamp->drops) == stamp->seen;
+#else
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(stamp->drops, memory_order_relaxed) == stamp->seen;
+#endif
+}
 
 /* What a caller who found a page missing should do. */
 enum pf__page_state {

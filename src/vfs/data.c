@@ -48,7 +48,7 @@ static const char *pin(struct pf__open_file *of, uint64_t offset, size_t max, si
 	if (!at)
 		return NULL;
 	pf__rcu_read_lock();
-	seen = pf__pages_peek(p, offset, max, n, &(uint32_t){0});
+	seen = pf__pages_peek(p, offset, max, n, &(struct pf__stamp){0});
 	pf__rcu_read_unlock();
 	if (seen)
 		return seen;
