@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What happens to files otherwise, and what it means for their cached data. Nothing here waits. */
+/* What happens to files otherwise, and what it means for their cached data. Nothing here waits for
+ * the server; what needs memory (STORE, advice) may wait for readers to leave (RCU). */
 #include "base/arith.h"
 #include "io/inode.h"
 #include <errno.h>

@@ -154,8 +154,8 @@ int pf__io_may_map(struct pf__io_file *f, bool shared);
 bool pf__io_may_share(struct pf__io_file *f, bool append, uint64_t end);
 int pf__io_write_begin(struct pf__io_file *f, bool shared, bool nowait);
 void pf__io_write_end(struct pf__io_file *f, bool shared);
-/* The same, alone, by inode: truncation by path. */
 void pf__io_count_parallel(struct pf__io_file *f); /* a shared write has begun */
+/* The same as begin and end, alone, by inode: truncation by path. */
 int pf__io_gate_enter(struct pf__io *io, struct pf__inode *inode);
 void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode);
 
@@ -174,7 +174,7 @@ int pf__io_error(struct pf__io_file *f);
  * then it is not held. */
 int pf__io_hold(struct pf__io *io, struct pf__inode *inode);
 void pf__io_release(struct pf__io *io, struct pf__inode *inode);
-/* The rest does not wait. */
+/* The rest does not wait, but for RCU where memory is needed. */
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size);
 void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t len);
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,

@@ -10,9 +10,9 @@
  *	absent      nothing is known
  *	reading     a READ for it is under way; nobody else touches its bytes
  *	uptodate    its bytes are the file's; those behind the end of the file are zero
- *	dirty       some of its bytes, one range, wait to be written back; may be uptodate as well.
- *If it is not, the other bytes mean nothing writeback   they are being written; its bytes do not
- *change meanwhile
+ *	dirty       some of its bytes, one range, wait to be written back; the others
+ *	            mean nothing unless it is uptodate as well
+ *	writeback   these are being written; no write changes them meanwhile
  *
  *	absent -> reading -> uptodate (or absent: error, or voided by an invalidation meanwhile)
  *	absent, uptodate -> dirty -> writeback -> as before it was dirty (or dirty again, or absent)
@@ -227,8 +227,9 @@ void pf__pages_release(struct pf__pages *p);
 
 /* ---- memory that stays where it is */
 
-/* Borrow the block of page (which exists): its memory stays as it is, even if the file's data does
- * not. Where the page lies; NULL: not there. */
+/* Borrow the block of page: its memory stays this block's. If its pages are dropped while nothing
+ * is under way in it, it leaves the file as it is; else its bytes may change in place, as by a
+ * write. Where the page lies; NULL: there is no block. */
 char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block);
 void pf__pages_unpin(struct pf__pages *p, struct pf__block *block);
 /*
