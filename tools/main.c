@@ -24,6 +24,7 @@ enum {
 	OPTION_HELP = COMMON_OPTION,
 	OPTION_VERSION,
 	OPTION_TRACE,
+	OPTION_STATS,
 	OPTION_TIMEOUT,
 	OPTION_REQUEST_TIMEOUT,
 	OPTION_CACHE,
@@ -39,6 +40,7 @@ static const struct option common_options[] = {
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"trace", optional_argument, NULL, OPTION_TRACE},
+    {"stats", optional_argument, NULL, OPTION_STATS},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"request-timeout", required_argument, NULL, OPTION_REQUEST_TIMEOUT},
     {"cache", required_argument, NULL, OPTION_CACHE},
@@ -59,6 +61,7 @@ static const char common_help[] =
     "\n"
     "Options of every command:\n"
     "      --trace[=FILE]         one line a message, to stderr or to FILE\n"
+    "      --stats[=FILE]         what info prints, at the end, to stderr or to FILE\n"
     "      --timeout SECONDS      how long a server may take to mount (30)\n"
     "      --request-timeout SECONDS\n"
     "                             how long a server may take to answer (no limit)\n"
@@ -184,7 +187,9 @@ static int common_option(struct session *session, int opt, char *arg)
 
 	switch (opt) {
 	case OPTION_TRACE:
-		err = session_trace_to(session, arg);
+	case OPTION_STATS:
+		err = opt == OPTION_TRACE ? session_trace_to(session, arg)
+					  : session_stats_to(session, arg);
 		if (err)
 			complain(false, err, "%s", arg);
 		return err ? STATUS_FAILED : 0;
