@@ -275,7 +275,8 @@ int session_server_stop(struct server *server)
 	    strstr(pf_error(), server->argv[0])) /* it says who, as in "sshfs was killed ..." */
 		complain_plain("%s", pf_error());
 	else if (err)
-		complain(true, err, "%s", server->argv[0]);
+		complain_plain("%s: %s", server->argv[0],
+			       *pf_error() ? pf_error() : strerror(-err));
 	return err ? STATUS_FAILED : STATUS_OK;
 }
 
