@@ -214,8 +214,9 @@ void pf__inode_set_owned(struct pf__cache *cache, struct pf__inode *inode, bool 
 		__atomic_fetch_or(&inode->flags, PF_INODE_OWNED, __ATOMIC_ACQ_REL);
 		return;
 	}
-	/* From now on the server's word counts again: it is asked. */
-	pf__inode_invalidate(cache, inode, OURS | PF_ATTR_BLOCKS);
+	/* From now on the server's word counts again: it is asked. What it said until now does not.
+	 */
+	pf__inode_bump(cache, inode, OURS | PF_ATTR_BLOCKS);
 	__atomic_fetch_and(&inode->flags, ~PF_INODE_OWNED, __ATOMIC_ACQ_REL);
 }
 

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CHUNK_BLOCKS 64u
@@ -107,6 +108,11 @@ void pf__arena_stats(struct pf__arena *a, struct pf__arena_stats *out)
 
 static int memfd_grow(struct pf__arena *a, uint64_t size)
 {
+	struct rlimit limit;
+
+	/* ulimit -f counts for a memfd too: beyond it comes a signal that kills. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur)
+		return -EFBIG;
 	if (a->memfd < 0)
 		a->memfd = memfd_create("portfire", MFD_CLOEXEC);
 	if (a->memfd < 0)

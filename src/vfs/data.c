@@ -156,7 +156,8 @@ void pf_read_return(struct pf_borrow *b)
 	if (!loan)
 		return;
 	if (loan->block) {
-		pf__pages_unpin(pf__io_pages(&loan->of->io), loan->block);
+		if (!atomic_load(&loan->of->super->stopped)) /* else it is gone */
+			pf__pages_unpin(pf__io_pages(&loan->of->io), loan->block);
 		pf__open_file_put(loan->of);
 	}
 	pf__free(loan);

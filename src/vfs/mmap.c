@@ -91,7 +91,8 @@ static void mapping_free(struct pf_mapping *m)
 
 	if (m->base != MAP_FAILED)
 		munmap(m->base, m->length);
-	for (size_t i = 0; i < m->nblocks; i++)
+	/* After pf_stop() the memory was the mapping's alone. */
+	for (size_t i = 0; !atomic_load(&of->super->stopped) && i < m->nblocks; i++)
 		pf__pages_unpin_range(pf__io_pages(&of->io), m->blocks[i], m->tracked);
 	pf__free(m->sums);
 	pf__free(m);
@@ -250,7 +251,7 @@ int pf_munmap(struct pf_mapping *m)
 {
 	int r = m->tracked ? sync_mapping(m, 0, m->length) : 0;
 
-	if (m->tracked)
+	if (m->tracked && !atomic_load(&m->of->super->stopped))
 		pf__io_clean_tail(&m->of->io);
 	mapping_free(m);
 	return r ? pf__fail_op(r, "munmap", NULL) : 0;
