@@ -40,7 +40,7 @@ static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
 
 	if (b->writers) /* a mapping may have changed them: they are found by pf_msync() */
 		return;
-	pf__block_clear_dirty(b, overtaken & ~b->reading);
+	pf__block_clear_dirty(b, overtaken);
 	if (b->pins && !b->maps && gone_for_good(b, bits)) {
 		detach(b);
 		return;
@@ -59,7 +59,7 @@ static void overtake_edge(struct pf__block *b, uint64_t page, uint64_t from, uin
 	unsigned i = pf__page_in_block(page), lo, hi;
 	uint64_t start = page * PF_PAGE, bit = 1ull << i;
 
-	if (b->number != pf__block_of(page) || !(b->dirty & ~b->reading & bit))
+	if (b->number != pf__block_of(page) || !(b->dirty & bit))
 		return;
 	pf__block_range(b, i, &lo, &hi);
 	if (from <= start + lo && to > start + lo)
@@ -154,7 +154,7 @@ static void cut_block(struct pf__block *b, uint64_t size)
 			bits &= ~(1ull << page);
 		}
 	}
-	pf__block_clear_dirty(b, bits & ~b->reading);
+	pf__block_clear_dirty(b, bits);
 	b->voided |= bits & b->reading;
 	/* What a mapping shows of a file that is not there any more is zeros. */
 	for (uint64_t left = b->writers ? bits & b->resident & ~b->writeback & ~b->reading : 0;
