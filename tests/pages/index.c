@@ -202,6 +202,53 @@ static void without_memory(void **state)
 	assert_err(pf__alloc_live(), 0);
 }
 
+/* ---- what is deferred is out of sight: others may be done with it at once */
+
+static const struct pf__index *watched;
+static unsigned deferred;
+
+static bool reaches(const struct pf__index_node *from, const struct pf__index_node *node)
+{
+	bool found = from == node;
+
+	for (unsigned i = 0; from && from->shift && i < PF_INDEX_WAYS && !found; i++)
+		found = from->slot[i] && reaches(from->slot[i], node);
+	return found;
+}
+
+void __real_pf__rcu_defer(struct pf__rcu_head *head, void (*fn)(struct pf__rcu_head *));
+void __wrap_pf__rcu_defer(struct pf__rcu_head *head, void (*fn)(struct pf__rcu_head *));
+void __wrap_pf__rcu_defer(struct pf__rcu_head *head, void (*fn)(struct pf__rcu_head *))
+{
+	if (watched) {
+		deferred++;
+		assert_false(reaches(pf__index_node_of(watched->root),
+				     pf__container_of(head, struct pf__index_node, rcu)));
+	}
+	__real_pf__rcu_defer(head, fn);
+}
+
+static void nodes_go_out_of_sight_first(void **state)
+{
+	struct pf__index x = {0};
+	uint64_t blocks[3];
+
+	assert_err(pf__index_insert(&x, 1ull << 40, &blocks[0]), 0);
+	assert_err(pf__index_insert(&x, (1ull << 40) + (1 << 15), &blocks[1]), 0);
+	assert_err(pf__index_insert(&x, (1ull << 40) + (1 << 15) + 1, &blocks[2]), 0);
+	watched = &x;
+	pf__index_remove(&x, (1ull << 40) + (1 << 15));
+	assert_int_equal(deferred, 0);
+	pf__index_remove(&x, (1ull << 40) + (1 << 15) + 1);
+	assert_int_equal(deferred, 2);
+	pf__index_remove(&x, 1ull << 40);
+	assert_int_equal(deferred, 2 + 7);
+	assert_null(x.root);
+	watched = NULL;
+	pf__rcu_barrier();
+	assert_err(pf__alloc_live(), 0);
+}
+
 static void empty_nodes_stay_usable(void **state)
 {
 	struct pf__index x = {0};
@@ -309,6 +356,7 @@ int main(void)
 	    cmocka_unit_test(the_highest_numbers),
 	    cmocka_unit_test(as_an_array),
 	    cmocka_unit_test(without_memory),
+	    cmocka_unit_test(nodes_go_out_of_sight_first),
 	    cmocka_unit_test(empty_nodes_stay_usable),
 	    cmocka_unit_test(readers_while_it_changes),
 	};
