@@ -106,7 +106,7 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 
 	if (!pf__io_is_cached(f, flags) || offset >= end)
 		return;
-	if (f->write_only)
+	if (f->write_only || !f->io->async_read) /* not several at once */
 		return;
 	/* No more than half of what can be kept. */
 	end = pf__min_u64(end, offset + f->io->config.cache_bytes / 2);

@@ -354,6 +354,21 @@ static uint64_t evict(struct pf__arena *a, uint64_t want, struct pf__block **vic
 
 /* ---- spares */
 
+/* Give back the memory of the spares themselves. Pages. */
+static uint64_t punch_spares(struct pf__spare *s)
+{
+	uint64_t got = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint64_t n = count(s->blocks[i]->resident);
+
+		if (n)
+			punch(s->arena, s->blocks[i]);
+		got += n - count(s->blocks[i]->resident);
+	}
+	return got;
+}
+
 /* Under the lock. 0; -EAGAIN: victims are to be freed after a grace period; -ENOMEM. */
 static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__block **victims)
 {
@@ -373,12 +388,16 @@ static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__
 	total = atomic_load(&a->resident) + atomic_load(&a->promised) + pages;
 	if (total > a->limit)
 		total -= punch_free(a, total - a->limit);
-	if (total <= a->limit) {
-		s->pages = pages;
-		atomic_fetch_add(&a->promised, pages);
-		return 0;
+	if (total > a->limit) {
+		if (evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims))
+			return -EAGAIN;
+		total -= punch_spares(s);
 	}
-	return evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims) ? -EAGAIN : -ENOMEM;
+	if (total > a->limit)
+		return -ENOMEM;
+	s->pages = pages;
+	atomic_fetch_add(&a->promised, pages);
+	return 0;
 }
 
 static void put_back(struct pf__spare *s)

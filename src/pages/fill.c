@@ -118,7 +118,7 @@ static void merge(struct pf__fill *f, size_t got)
 	if (got > PF_PAGE)
 		got = PF_PAGE;
 	memset(f->bounce + got, 0, PF_PAGE - got);
-	if (!(b->dirty & 1ull << page)) { /* written back or given up meanwhile */
+	if (!(b->dirty & 1ull << page)) { /* given up or cut off meanwhile */
 		memcpy(to, f->bounce, PF_PAGE);
 		return;
 	}

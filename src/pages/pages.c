@@ -180,6 +180,12 @@ static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writa
 	b->pins--;
 	b->maps -= map;
 	b->writers -= writable;
+	p->maps -= map;
+	if (!b->writers && b->stale) {
+		b->voided |= b->stale & b->reading;
+		pf__block_clear_uptodate(b, b->stale & ~b->reading);
+		b->stale = 0;
+	}
 	if (!b->detached)
 		pf__block_drop_if_empty(b);
 	else if (!b->pins)
@@ -249,6 +255,7 @@ int pf__pages_pin_range(struct pf__pages *p, uint64_t offset, size_t len, uint64
 	if (!r) {
 		(*block)->pins++;
 		(*block)->maps++;
+		p->maps++;
 		(*block)->writers += writable;
 	}
 	pf__mutex_unlock(&p->lock);

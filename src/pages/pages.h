@@ -82,6 +82,7 @@ struct pf__pages {
 	struct pf__mutex lock; /* guards what follows */
 	struct pf__index index;
 	unsigned nowrite;                    /* who holds write-back */
+	_Atomic unsigned maps;               /* ranges pinned for mappings */
 	_Atomic uint64_t ndirty, nwriteback; /* pages; also read without the lock, as a hint */
 	_Atomic uint64_t nblocks;
 	/* Changes whenever a page stops to be read or written back: a futex word. */

@@ -410,22 +410,28 @@ ssize_t pf_preadv(struct pf_file *file, const struct iovec *iov, int iovcnt, off
 	return n < 0 ? pf__fail_op((int)n, "read", NULL) : n;
 }
 
-/* What is cached, and known to be current, is copied and nothing else. -EAGAIN: the long way. */
-static ssize_t pread_there(struct pf_file *file, void *buf, size_t count, off_t offset)
+ssize_t pf__read_cached(struct pf__open_file *of, void *buf, size_t count, off_t offset)
 {
-	struct pf__open_file *of;
+	int flags = atomic_load_explicit(&of->flags, memory_order_relaxed);
 	uint64_t end;
 
-	if (pf__file_check(file, PF_NEED_HANDLE | PF_NEED_READ | PF_NEED_REGULAR, &of) ||
-	    offset < 0 || !count || count > MAX_COUNT || !pf__file_seekable(of) ||
-	    !pf__io_is_cached(&of->io,
-			      (uint32_t)atomic_load_explicit(&of->flags, memory_order_relaxed)))
+	if (offset < 0 || !count || count > MAX_COUNT || !pf__file_seekable(of) ||
+	    !pf__io_is_cached(&of->io, (uint32_t)flags))
 		return -EAGAIN;
 	end = (uint64_t)offset + count;
 	if (end > pf__inode_size(of->inode) ||
 	    (of->super->io->auto_inval && !pf__inode_size_valid(of->inode, pf__now_coarse())))
 		return -EAGAIN;
 	return pf__cached_read_there(&of->io, buf, count, (uint64_t)offset);
+}
+
+static ssize_t pread_there(struct pf_file *file, void *buf, size_t count, off_t offset)
+{
+	struct pf__open_file *of;
+
+	if (pf__file_check(file, PF_NEED_HANDLE | PF_NEED_READ | PF_NEED_REGULAR, &of))
+		return -EAGAIN; /* the long way says why */
+	return pf__read_cached(of, buf, count, offset);
 }
 
 ssize_t pf_pread(struct pf_file *file, void *buf, size_t count, off_t offset)
