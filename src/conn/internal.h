@@ -172,8 +172,6 @@ static inline bool pf__channel_unattended(const struct pf__channel *ch)
 }
 
 /* ---- request.c */
-/* pf__request(), but to be complete by deadline. */
-int pf__request_until(struct pf__conn *conn, struct pf__req *req, uint64_t deadline);
 /* Fill in the private part. 0, or the errno for a request that cannot be sent. */
 int pf__req_prepare(struct pf__conn *conn, struct pf__req *req);
 int pf__req_send(struct pf__channel *ch, const struct pf__req *req);

@@ -98,6 +98,9 @@ int pf__page_wait(struct pf__io_inode *ii, uint64_t page);
 void pf__io_now_dirty(struct pf__io_inode *ii);
 /* All is clean: out of the list. Does not wait. */
 void pf__io_maybe_clean(struct pf__io_inode *ii);
+/* Somebody who could send dirty data is gone, or a WRITE ended: what is dirty and has nobody to
+ * send it any more is given up. Does not wait. The caller holds the inode. */
+void pf__io_orphaned(struct pf__io_inode *ii);
 /* Room for more dirty data: waits above the limit, begins to write above half of it. 0, -EINTR. */
 int pf__io_balance(struct pf__io_inode *ii);
 /* Send what is dirty in the range, in the background. Does not wait. */
