@@ -117,9 +117,10 @@ struct pf__conn {
 	_Atomic bool no_interrupt; /* the server answered ENOSYS to INTERRUPT */
 	_Atomic uint64_t nosys;    /* bit per opcode */
 	_Atomic uint64_t unique;
-	size_t max_message;       /* what the server's buffer takes */
-	_Atomic uint64_t timeout; /* ns a request may take; 0 any */
-	_Atomic bool closing;     /* pf__conn_close(): its end is no news */
+	size_t max_message;         /* what the server's buffer takes */
+	_Atomic uint64_t timeout;   /* ns a request may take; 0 any */
+	_Atomic uint64_t retrieved; /* bytes of answers to RETRIEVE that are not sent yet */
+	_Atomic bool closing;       /* pf__conn_close(): its end is no news */
 
 	struct pf__mutex lock; /* rank CONN; guards what follows */
 	struct pf__req *table[PF__BUCKETS];
