@@ -479,6 +479,20 @@ void pf__io_tick(struct pf__io *io)
 	pf__arena_trim(io->arena, false);
 }
 
+/* A server that leaves other requests lying seems congested for ever: all inodes, in spite of it.
+ */
+static void push_all(struct pf__io *io)
+{
+	uint64_t now = pf__now_coarse(), round = next_round(io);
+	struct pf__io_inode *ii;
+
+	while ((ii = next_dirty(io, UINT64_MAX, now, round))) {
+		flush_send(ii, 0, UINT64_MAX);
+		pf__io_maybe_clean(ii);
+		pf__inode_put(io->cache, ii->inode);
+	}
+}
+
 int pf__io_balance(struct pf__io_inode *ii)
 {
 	struct pf__io *io = ii->io;
@@ -498,6 +512,8 @@ int pf__io_balance(struct pf__io_inode *ii)
 		if (pf__arena_dirty(io->arena) <= io->dirty_limit)
 			break;
 		r = pf__conn_sleep(io->conn, &io->turn, turn, pf__now() + 100 * PF_NSEC_PER_MSEC);
+		if (r == -ETIMEDOUT)
+			push_all(io);
 	}
 	atomic_fetch_sub(&io->waiters, 1);
 	return r == -EINTR ? r : 0;
