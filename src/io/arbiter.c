@@ -219,8 +219,7 @@ int pf__io_may_map(struct pf__io_file *f, bool shared)
 		return 0;
 	if (!pf__conn_has(f->conn, FUSE_DIRECT_IO_ALLOW_MMAP))
 		return -ENODEV;
-	if (!f->mapped) {
-		f->mapped = true;
+	if (!atomic_exchange(&f->mapped, true)) {
 		begin_caching(f->ii);
 		f->caching = true;
 	}

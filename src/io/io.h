@@ -91,7 +91,7 @@ struct pf__io_file {
 	uint32_t wire_flags;          /* O_* of the open, as the server sees them */
 	bool writable, write_only;
 	bool caching;           /* counts as a caching user of the inode */
-	bool mapped;            /* a shared mapping of a DIRECT_IO file made it one */
+	_Atomic bool mapped;    /* a shared mapping of a DIRECT_IO file made it one */
 	uint32_t seen_error;    /* ii->error_seq as last reported; io->lock */
 	struct pf__list writer; /* ii->writers; io->lock */
 	/* Who uses the handle: the open file, and requests under way. The last one calls idle,
