@@ -138,6 +138,8 @@ static inline bool pf__conn_has(const struct pf__conn *conn, uint64_t init_flag)
  *   -ENOMEM
  * The buffers of LISTXATTR and READLINK must be one vector. */
 int pf__request(struct pf__conn *conn, struct pf__req *req);
+/* The same, but to be complete by deadline (pf__now()). */
+int pf__request_until(struct pf__conn *conn, struct pf__req *req, uint64_t deadline);
 /* Send when the background limits allow (marks FORCE: at once); req->done is called exactly once,
  * perhaps before this returns. req and its arguments must live until then. Never blocks: what the
  * limits hold back is queued. done() must not wait for a request: it may run on the thread that

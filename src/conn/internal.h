@@ -117,9 +117,10 @@ struct pf__conn {
 	_Atomic bool no_interrupt; /* the server answered ENOSYS to INTERRUPT */
 	_Atomic uint64_t nosys;    /* bit per opcode */
 	_Atomic uint64_t unique;
-	size_t max_message;       /* what the server's buffer takes */
-	_Atomic uint64_t timeout; /* ns a request may take; 0 any */
-	_Atomic bool closing;     /* pf__conn_close(): its end is no news */
+	size_t max_message;         /* what the server's buffer takes */
+	_Atomic uint64_t timeout;   /* ns a request may take; 0 any */
+	_Atomic uint64_t retrieved; /* bytes of answers to RETRIEVE that are not sent yet */
+	_Atomic bool closing;       /* pf__conn_close(): its end is no news */
 
 	struct pf__mutex lock; /* rank CONN; guards what follows */
 	struct pf__req *table[PF__BUCKETS];
@@ -172,8 +173,6 @@ static inline bool pf__channel_unattended(const struct pf__channel *ch)
 }
 
 /* ---- request.c */
-/* pf__request(), but to be complete by deadline. */
-int pf__request_until(struct pf__conn *conn, struct pf__req *req, uint64_t deadline);
 /* Fill in the private part. 0, or the errno for a request that cannot be sent. */
 int pf__req_prepare(struct pf__conn *conn, struct pf__req *req);
 int pf__req_send(struct pf__channel *ch, const struct pf__req *req);

@@ -109,10 +109,14 @@ void pf__notified(struct pf__channel *ch, int32_t code, const void *body, size_t
 
 /* ---- the answer to RETRIEVE */
 
-#define UNSENT_MAX 1024 /* answers wait for a server that asks and does not read */
+/* Answers wait for a server that asks and does not read. */
+#define UNSENT_MAX       1024
+#define UNSENT_BYTES_MAX (16u << 20)
 
 struct retrieved {
 	struct pf__req req;
+	struct pf__conn *conn;
+	size_t size;
 	struct fuse_notify_retrieve_in in;
 	char data[];
 };
@@ -121,6 +125,8 @@ static bool too_many(struct pf__conn *conn)
 {
 	bool many;
 
+	if (atomic_load(&conn->retrieved) > UNSENT_BYTES_MAX)
+		return true;
 	pf__mutex_lock(&conn->lock);
 	many = conn->bg_total >= UNSENT_MAX;
 	pf__mutex_unlock(&conn->lock);
@@ -129,7 +135,10 @@ static bool too_many(struct pf__conn *conn)
 
 static void retrieved_done(struct pf__req *req)
 {
-	pf__free(pf__list_entry(req, struct retrieved, req));
+	struct retrieved *r = pf__list_entry(req, struct retrieved, req);
+
+	atomic_fetch_sub(&r->conn->retrieved, r->size);
+	pf__free(r);
 }
 
 int pf__conn_notify_reply(struct pf__conn *conn, const struct pf__notify *n,
@@ -148,6 +157,8 @@ int pf__conn_notify_reply(struct pf__conn *conn, const struct pf__notify *n,
 	if (!r)
 		return -ENOMEM;
 	memset(&r->req, 0, sizeof(r->req));
+	r->conn = conn;
+	r->size = size;
 	r->in = (struct fuse_notify_retrieve_in){.offset = n->off, .size = size};
 	r->req.opcode = FUSE_NOTIFY_REPLY;
 	r->req.nodeid = n->nodeid;
@@ -160,6 +171,7 @@ int pf__conn_notify_reply(struct pf__conn *conn, const struct pf__notify *n,
 		pf__free(r);
 		return err;
 	}
+	atomic_fetch_add(&conn->retrieved, size);
 	r->req.header.unique = n->unique;
 	r->req.flags |= REQ_BACKGROUND | REQ_ONEWAY;
 	pf__bg_submit(conn, &r->req);

@@ -227,24 +227,6 @@ int pf__io_may_map(struct pf__io_file *f, bool shared)
 	return 0;
 }
 
-/* The last one who could write: what still waits must go now, or never. */
-static void last_writer(struct pf__io_file *f)
-{
-	struct pf__io_inode *ii = f->ii;
-	uint64_t lost;
-
-	if (atomic_load(&ii->listed))
-		(void)pf__io_flush_ii(ii, 0, UINT64_MAX);
-	if (!atomic_load(&ii->listed) || atomic_load(&ii->inflight))
-		return;
-	lost = pf__pages_forget_dirty(&ii->pages);
-	if (!lost)
-		return;
-	pf__io_count(&f->io->stats.lost, lost);
-	pf__io_record_error(ii, atomic_load(&ii->soft_error) ? atomic_load(&ii->soft_error) : -EIO);
-	pf__io_maybe_clean(ii);
-}
-
 static bool is_last_writer(struct pf__io_file *f)
 {
 	bool last;
@@ -262,12 +244,14 @@ void pf__io_file_close(struct pf__io_file *f)
 
 	if (!ii)
 		return;
-	if (is_last_writer(f))
-		last_writer(f);
+	/* What still waits must go now, or never. */
+	if (atomic_load(&ii->listed) && is_last_writer(f))
+		(void)pf__io_flush_ii(ii, 0, UINT64_MAX);
 	pf__mutex_lock(&f->io->lock);
 	if (f->writable)
 		pf__list_del(&f->writer);
 	pf__mutex_unlock(&f->io->lock);
+	pf__io_orphaned(ii);
 	pf__io_update_owned(ii);
 	if (f->caching || atomic_load(&f->mapped))
 		atomic_fetch_sub(&ii->users, 1);

@@ -25,16 +25,26 @@ void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, ui
 		pf__pages_drop(&ii->pages, offset, len);
 }
 
+void pf__io_cut(struct pf__io_inode *ii, uint64_t size, bool tail_known)
+{
+	/* With write-back no data was dirty when the server's word on the size was taken, or the
+	 * inode would have been ours. Since then somebody may have opened the file and written. */
+	if (ii->io->writeback)
+		pf__pages_drop(&ii->pages, tail_known ? PF_ALIGN_UP(size, (uint64_t)PF_PAGE) : size,
+			       UINT64_MAX);
+	else
+		pf__pages_truncate(&ii->pages, size);
+}
+
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,
 			 uint64_t new_size, bool new_mtime)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 
-	/* No data is dirty here: the inode would be ours. */
 	if (!ii || !atomic_load(&ii->pages.nblocks))
 		return;
 	if (new_size < old_size)
-		pf__pages_truncate(&ii->pages, new_size);
+		pf__io_cut(ii, new_size, false);
 	else if (new_size > old_size) /* behind the old end we made up zeros */
 		pf__pages_drop(&ii->pages, old_size, 1);
 	if (new_size != old_size ? !io->explicit_inval : new_mtime && io->auto_inval)

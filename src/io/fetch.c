@@ -62,7 +62,7 @@ static void fetch_finish(struct fetch *x, uint64_t *eof)
 	if (!f->io->config.read_only && !x->req.error)
 		pf__inode_invalidate(f->cache, f->inode, PF_ATTR_ATIME);
 	if (lowered)
-		pf__pages_truncate(&f->ii->pages, end);
+		pf__io_cut(f->ii, end, true);
 	if (is_short && !hole && eof && end < *eof)
 		*eof = end;
 }

@@ -62,6 +62,11 @@ static inline void pf__io_count(_Atomic uint64_t *n, uint64_t by)
 }
 unsigned pf__io_stripe(void); /* of this thread, in stats.often */
 
+/* ---- coherence.c */
+/* The server says that the file ends at size: what is cached behind it goes. tail_known: the page
+ * that holds the end was read just now. */
+void pf__io_cut(struct pf__io_inode *ii, uint64_t size, bool tail_known);
+
 /* ---- direct.c: a transfer without cache */
 struct pf__direct {
 	struct pf__io_file *f;
@@ -98,6 +103,9 @@ int pf__page_wait(struct pf__io_inode *ii, uint64_t page);
 void pf__io_now_dirty(struct pf__io_inode *ii);
 /* All is clean: out of the list. Does not wait. */
 void pf__io_maybe_clean(struct pf__io_inode *ii);
+/* Somebody who could send dirty data is gone, or a WRITE ended: what is dirty and has nobody to
+ * send it any more is given up. Does not wait. The caller holds the inode. */
+void pf__io_orphaned(struct pf__io_inode *ii);
 /* Room for more dirty data: waits above the limit, begins to write above half of it. 0, -EINTR. */
 int pf__io_balance(struct pf__io_inode *ii);
 /* Send what is dirty in the range, in the background. Does not wait. */

@@ -55,6 +55,7 @@ struct pf__io {
 	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
 	int lost_error;                 /* the last that cost data; lock */
 	_Atomic uint64_t rounds;        /* of write-back over all inodes */
+	_Atomic bool stopping;          /* pf_stop() releases what is open: see pf__io_deadline() */
 };
 
 int pf__io_open(struct pf__io **io, struct pf__conn *conn, struct pf__cache *cache,
@@ -63,6 +64,8 @@ int pf__io_open(struct pf__io **io, struct pf__conn *conn, struct pf__cache *cac
 int pf__io_sync_all(struct pf__io *io, uint64_t deadline);
 /* The last error that cost data. 0: none did. */
 int pf__io_lost_error(struct pf__io *io);
+/* Until when who writes back may wait for the server: for ever, but at the end. */
+uint64_t pf__io_deadline(const struct pf__io *io);
 /* Dirty data that could not be written is given up, and its inodes let go. Pages lost since the
  * start. */
 uint64_t pf__io_finish(struct pf__io *io);

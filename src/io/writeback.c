@@ -16,6 +16,7 @@
 #define PATIENCE 4  /* errors that leave data dirty, before who waits is told */
 #define WINDOW   16 /* WRITEs of one flush under way at once */
 #define RETRY_NS (100 * PF_NSEC_PER_MSEC)
+#define STOP_NS  (10 * PF_NSEC_PER_SEC) /* pf_stop(): the server's time for one file's last data */
 
 struct wb_write {
 	struct pf__req req;
@@ -143,6 +144,28 @@ static void take_result(struct wb_write *w)
 	}
 }
 
+void pf__io_orphaned(struct pf__io_inode *ii)
+{
+	struct pf__io *io = ii->io;
+	uint64_t lost;
+	bool none;
+
+	if (!atomic_load(&ii->listed))
+		return;
+	pf__mutex_lock(&io->lock);
+	none = pf__list_empty(&ii->writers);
+	pf__mutex_unlock(&io->lock);
+	if (!none || atomic_load(&ii->inflight))
+		return;
+	lost = pf__pages_forget_dirty(&ii->pages);
+	if (lost) {
+		pf__io_count(&io->stats.lost, lost);
+		pf__io_record_error(ii, atomic_load(&ii->soft_error) ? atomic_load(&ii->soft_error)
+								     : -EIO);
+	}
+	pf__io_maybe_clean(ii);
+}
+
 static void wb_done(struct pf__req *req)
 {
 	struct wb_write *w = req->done_ctx;
@@ -156,7 +179,8 @@ static void wb_done(struct pf__req *req)
 	pf__inode_invalidate(io->cache, inode,
 			     io->writeback ? PF_ATTR_BLOCKS
 					   : PF_ATTR_MTIME | PF_ATTR_CTIME | PF_ATTR_BLOCKS);
-	atomic_fetch_sub(&ii->inflight, 1);
+	if (atomic_fetch_sub(&ii->inflight, 1) == 1)
+		pf__io_orphaned(ii);
 	pf__io_maybe_clean(ii);
 	atomic_fetch_add(&io->turn, 1);
 	if (atomic_load(&io->waiters))
@@ -345,7 +369,12 @@ static int flush_until(struct pf__io_inode *ii, uint64_t from, uint64_t to, uint
 
 int pf__io_flush_ii(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 {
-	return flush_until(ii, from, to, PF_TIME_FOREVER);
+	uint64_t deadline = pf__io_deadline(ii->io);
+	int r = flush_until(ii, from, to, deadline);
+
+	if (pf__now() >= deadline)
+		pf__conn_abort(ii->io->conn, -ETIMEDOUT);
+	return r;
 }
 
 int pf__io_flush(struct pf__io *io, struct pf__inode *inode, uint64_t from, uint64_t to)
@@ -460,6 +489,20 @@ void pf__io_tick(struct pf__io *io)
 	pf__arena_trim(io->arena, false);
 }
 
+/* A server that leaves other requests lying seems congested for ever: all inodes, in spite of it.
+ */
+static void push_all(struct pf__io *io)
+{
+	uint64_t now = pf__now_coarse(), round = next_round(io);
+	struct pf__io_inode *ii;
+
+	while ((ii = next_dirty(io, UINT64_MAX, now, round))) {
+		flush_send(ii, 0, UINT64_MAX);
+		pf__io_maybe_clean(ii);
+		pf__inode_put(io->cache, ii->inode);
+	}
+}
+
 int pf__io_balance(struct pf__io_inode *ii)
 {
 	struct pf__io *io = ii->io;
@@ -479,9 +522,16 @@ int pf__io_balance(struct pf__io_inode *ii)
 		if (pf__arena_dirty(io->arena) <= io->dirty_limit)
 			break;
 		r = pf__conn_sleep(io->conn, &io->turn, turn, pf__now() + 100 * PF_NSEC_PER_MSEC);
+		if (r == -ETIMEDOUT)
+			push_all(io);
 	}
 	atomic_fetch_sub(&io->waiters, 1);
 	return r == -EINTR ? r : 0;
+}
+
+uint64_t pf__io_deadline(const struct pf__io *io)
+{
+	return atomic_load(&io->stopping) ? pf__now() + STOP_NS : PF_TIME_FOREVER;
 }
 
 int pf__io_sync_all(struct pf__io *io, uint64_t deadline)

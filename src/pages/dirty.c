@@ -288,5 +288,7 @@ uint64_t pf__pages_forget_dirty(struct pf__pages *p)
 		pf__block_drop_if_empty(b);
 	}
 	pf__mutex_unlock(&p->lock);
+	if (lost)
+		pf__pages_wake(p);
 	return lost;
 }

@@ -10,14 +10,14 @@
 #include <stdatomic.h>
 
 /* A RELEASE under way, and the inode that must not be forgotten before it. */
-struct release {
+struct pf__release {
 	struct pf__req req;
 	struct fuse_release_in in;
 	struct pf__super *super;
 	struct pf__inode *inode;
 };
 
-static void release_fill(struct release *r, struct pf__open_file *of)
+static void release_fill(struct pf__release *r, struct pf__open_file *of)
 {
 	bool flocked = atomic_load(&of->flocked);
 
@@ -35,7 +35,7 @@ static void release_fill(struct release *r, struct pf__open_file *of)
 
 static void release_done(struct pf__req *req)
 {
-	struct release *r = req->done_ctx;
+	struct pf__release *r = req->done_ctx;
 
 	pf__inode_put(r->super->cache, r->inode);
 	pf__free(r);
@@ -48,7 +48,7 @@ static bool owes_release(const struct pf__open_file *of)
 
 void pf__release_sync(struct pf__open_file *of)
 {
-	struct release r;
+	struct pf__release r;
 
 	if (!owes_release(of))
 		return;
@@ -59,13 +59,9 @@ void pf__release_sync(struct pf__open_file *of)
 /* Takes over the open file's reference to its inode. */
 static void release_background(struct pf__open_file *of)
 {
-	struct release *r = pf__malloc(sizeof *r);
+	struct pf__release *r = of->release;
 
-	if (!r) { /* then it costs a wait */
-		pf__release_sync(of);
-		pf__inode_put(of->super->cache, of->inode);
-		return;
-	}
+	of->release = NULL;
 	release_fill(r, of);
 	r->super = of->super;
 	r->inode = of->inode;
@@ -96,6 +92,7 @@ static void open_file_destroy(struct pf__open_file *of)
 	pf__dirstream_free(of->dir);
 	pf__view_drop(&of->view);
 	pf__super_put(of->super);
+	pf__free(of->release);
 	pf__free(of);
 }
 
@@ -127,7 +124,9 @@ int pf__open_file_new(struct pf__open_file **out, const struct pf_fs *view, stru
 	*out = NULL;
 	if (!of)
 		return -ENOMEM;
-	if (view_of_opener(&of->view, view)) {
+	of->release = pf__malloc(sizeof *of->release);
+	if (!of->release || view_of_opener(&of->view, view)) {
+		pf__free(of->release);
 		pf__free(of);
 		return -ENOMEM;
 	}

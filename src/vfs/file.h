@@ -16,6 +16,7 @@ struct pf__aio_lane {
 	struct pf__list waiting; /* valid while busy */
 };
 
+struct pf__release;   /* vfs/close.c: the RELEASE to come */
 struct pf__dirstream; /* vfs/dir.c: what a directory being read remembers */
 
 struct pf__open_file {
@@ -28,8 +29,9 @@ struct pf__open_file {
 	bool no_release;         /* OPEN answered ENOSYS: fh 0, nothing to release */
 	_Atomic bool flocked;    /* flock was used: RELEASE carries FLOCK_UNLOCK */
 	_Atomic bool ofd_locked; /* OFD locks were set: the last close takes them back */
-	uint64_t kh;             /* poll handle */
-	_Atomic int refs;        /* descriptors and calls in progress */
+	struct pf__release *release; /* until it is sent: its end may come where none can wait */
+	uint64_t kh;                 /* poll handle */
+	_Atomic int refs;            /* descriptors and calls in progress */
 	_Atomic int parts; /* of its memory: those refs together, the handle's users together */
 	_Atomic uint32_t
 	    pos_busy; /* 1, 2: a call at the position is under way, others sleep here */

@@ -38,38 +38,39 @@ static int store(struct pf__super *s, const struct pf__notify *n)
 	return r;
 }
 
-static int retrieve_data(struct pf__super *s, const struct pf__notify *n, struct pf__inode *inode)
+static int retrieve_data(struct pf__super *s, const struct pf__notify *n, struct pf__inode *inode,
+			 struct iovec *data)
 {
 	struct pf__io *io = io_of(s);
 	struct pf__attr attr;
-	struct iovec iov;
 	size_t max;
-	char *buf;
-	int r;
 
 	if (!S_ISREG(pf__inode_type(inode)) || !io)
 		return -EINVAL;
 	max = (size_t)pf__min_u64((uint64_t)n->len, s->max_write);
-	buf = pf__malloc(max ? max : 1);
-	if (!buf)
+	data->iov_base = pf__malloc(max ? max : 1);
+	if (!data->iov_base)
 		return -ENOMEM;
 	pf__inode_attr(inode, 0, 0, &attr);
-	iov.iov_base = buf;
-	iov.iov_len = pf__io_retrieve(io, inode, (uint64_t)n->off, buf, max, attr.attr.size);
-	r = pf__conn_notify_reply(s->conn, n, &iov, iov.iov_len ? 1 : 0);
-	pf__free(buf);
-	return r;
+	data->iov_len =
+	    pf__io_retrieve(io, inode, (uint64_t)n->off, data->iov_base, max, attr.attr.size);
+	return 0;
 }
 
 static int retrieve(struct pf__super *s, const struct pf__notify *n)
 {
 	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
+	struct iovec data = {0};
 	int r;
 
 	if (!inode)
 		return -ENOENT;
-	r = retrieve_data(s, n, inode);
+	r = retrieve_data(s, n, inode, &data);
+	/* Before the answer: who has it may stop, and then all lookups should be given back. */
 	pf__inode_put(s->cache, inode);
+	if (!r)
+		r = pf__conn_notify_reply(s->conn, n, &data, data.iov_len ? 1 : 0);
+	pf__free(data.iov_base);
 	return r;
 }
 

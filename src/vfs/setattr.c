@@ -29,7 +29,7 @@ static int send_setattr(const struct pf__from *f, struct pf__inode *inode,
 	pf__req_in(&r, in, sizeof *in);
 	pf__req_out(&r, &reply, sizeof reply);
 	r.expect_mode = pf__inode_type(inode);
-	pf__request(f->super->conn, &r);
+	pf__request_until(f->super->conn, &r, pf__io_deadline(f->super->io));
 	if (r.error == -EINTR) /* done or not */
 		pf__inode_invalidate(cache, inode, PF_ATTR_ALL);
 	if (r.error)

@@ -397,7 +397,7 @@ int pf_stop(struct pf_fs *fs)
 {
 	struct pf__super *s;
 	char why[700];
-	uint64_t pages;
+	uint64_t pages, deadline;
 	int r = 0, lost, error;
 
 	if (!fs)
@@ -408,8 +408,12 @@ int pf_stop(struct pf_fs *fs)
 	r = pf__aio_stop(s);
 	if (r)
 		return pf__fail(r, "stop: not from the callback of an asynchronous call");
-	(void)pf__io_sync_all(s->io, pf__now() + SYNC_TIMEOUT);
+	deadline = pf__now() + SYNC_TIMEOUT;
+	(void)pf__io_sync_all(s->io, deadline);
+	if (pf__now() >= deadline)
+		pf__conn_abort(s->conn, -ETIMEDOUT);
 	lost = loss(s, why, sizeof why);
+	atomic_store(&s->io->stopping, true);
 	pages = super_disconnect(s, &error);
 	if (s->owner_ops && s->owner_ops->stop)
 		r = s->owner_ops->stop(s->owner);

