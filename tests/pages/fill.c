@@ -341,6 +341,24 @@ static void dirty_bytes_cut_off_meanwhile(void **state)
 	}
 }
 
+static void dirty_bytes_replaced_meanwhile(void **state)
+{
+	struct pf__fill fill;
+	struct file f;
+
+	file_open(&f, MIB);
+	file_write(&f, 100, 50, FAR, 2);
+	assert_int_equal(fill_begin(&f, 0, 1, FAR, &fill), 1);
+	file_clean(&f, 120, 1000, FAR, 3);
+	fill_answer(&fill, 1);
+	pf__fill_end(&fill, fill.length, 0, false);
+	assert_int_equal(state_of(&f, 0), PF_PAGE_ABSENT);
+	assert_dirty(&f, 0, 100, 150);
+	assert_pattern(page_memory(&f, 0) + 100, 100, 20, 2);
+	assert_pattern(page_memory(&f, 0) + 120, 120, 30, 3);
+	file_close(&f);
+}
+
 /* ---- what is missing */
 
 static void without_spares(void **state)
@@ -446,6 +464,7 @@ int main(void)
 	    cmocka_unit_test(dirty_bytes_given_up_meanwhile),
 	    cmocka_unit_test(dirty_bytes_and_an_error),
 	    cmocka_unit_test(dirty_bytes_cut_off_meanwhile),
+	    cmocka_unit_test(dirty_bytes_replaced_meanwhile),
 	    cmocka_unit_test(without_spares),
 	    cmocka_unit_test(without_room),
 	    cmocka_unit_test(allocations_fail),
