@@ -116,8 +116,10 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 
 	if (!pf__io_is_cached(f, flags) || offset >= end)
 		return;
-	if (f->write_only || !f->io->async_read) /* not several at once */
+	if (f->write_only)
 		return;
+	if (!f->io->async_read) /* not several at once */
+		end = pf__min_u64(end, offset / PF_PAGE * PF_PAGE + f->max_read);
 	/* No more than half of what can be kept. */
 	end = pf__min_u64(end, offset + f->io->config.cache_bytes / 2);
 	(void)pf__fetch_ahead(f, flags, offset / PF_PAGE,
