@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Pages that go: invalidated, overtaken, cut off. */
+#include "base/alloc.h"
 #include "base/arith.h"
 #include "pages/internal.h"
 #include <string.h>
@@ -30,6 +31,8 @@ static void detach(struct pf__block *b)
 				  memory_order_relaxed);
 	pf__index_remove(&b->pages->index, b->number);
 	atomic_fetch_sub(&b->pages->nblocks, 1);
+	pf__free(b->ranges); /* nothing is dirty; after pf_stop() nobody unpins it */
+	b->ranges = NULL;
 	b->detached = true;
 }
 
