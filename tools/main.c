@@ -68,7 +68,8 @@ static const char common_help[] =
     "      --cache=MODE           file data in memory: auto (as the server says), always (kept\n"
     "                             from one open to the next), none (each read is a request)\n"
     "      --no-writeback         each write is at the server before the next one\n"
-    "      --cache-size=SIZE      memory for file data, as in 64M (a quarter of all there is)\n"
+    "      --cache-size=SIZE      memory for file data, as in 1G (64M for cat and cp, else a\n"
+    "                             quarter of all there is)\n"
     "      --dirty-size=SIZE      of that, for data the server has not got yet (an eighth)\n"
     "      --help                 print this help\n"
     "      --version              print the version\n";
@@ -310,6 +311,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 	snprintf(self, sizeof(self), "portfire: %s", command->name);
 	argv[0] = self;
 	status = session_parse(&session, &argc, argv);
+	session.options.cache_bytes = command->cache_bytes;
 	if (!status)
 		status = parse_options(command, &session, argc, argv);
 	if (status < 0) {

@@ -54,6 +54,13 @@ check "a file larger than --cache-size" limited
 check "the limit holds" counts io.cache_limit -eq 4194304 io.cache_peak -le 4194304 io.cache_peak -gt 0 \
 	io.pages_evicted -gt 0
 
+pf cat --stats=stats "${s[@]}" {}/file >got
+check "cat has a small cache of its own accord" counts io.cache_limit -eq 67108864
+cp_in
+check "so has cp" counts io.cache_limit -eq 67108864
+cp_in --cache-size=1G
+check "not when it is told another" counts io.cache_limit -eq 1073741824
+
 check "--stats goes to stderr" prints "io.cache_limit: " pf ls --stats "${s[@]}" {}
 check "after what failed too" prints "io.cache_limit: " pf cat --stats "${s[@]}" {}/missing
 pf cp --stats=stats "${s[@]}" "${s[@]}" {1}/file {2}/copy
