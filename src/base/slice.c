@@ -6,6 +6,9 @@
 __attribute__((no_sanitize("thread"), noinline)) void pf__slice_copy(void *to, const void *from,
 								     size_t n)
 {
+#if defined(__x86_64__)
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+#else
 	char *t = to;
 	const char *f = from;
 
@@ -13,6 +16,7 @@ __attribute__((no_sanitize("thread"), noinline)) void pf__slice_copy(void *to, c
 		*t++ = *f++;
 		__asm__ volatile("" ::: "memory"); /* or it becomes a memcpy(), which is told */
 	}
+#endif
 }
 #endif
 
