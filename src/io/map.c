@@ -64,10 +64,15 @@ void pf__io_clean_tail(struct pf__io_file *f)
 
 int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 {
-	int r = 0;
+	int r;
 
-	while (!r && !pf__pages_mark_dirty(&f->ii->pages, page, len))
-		r = pf__page_wait(f->ii, page);
+	while ((r = pf__pages_mark_dirty(&f->ii->pages, page, len)) == -EBUSY) {
+		r = pf__io_wait(f->io, f->inode, page * PF_PAGE, (page + 1) * PF_PAGE);
+		if (!r)
+			r = pf__page_wait(f->ii, page);
+		if (r)
+			break;
+	}
 	if (r)
 		return r;
 	pf__io_now_dirty(f->ii);

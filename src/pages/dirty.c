@@ -77,10 +77,10 @@ void pf__block_clear_dirty(struct pf__block *b, uint64_t pages)
 		pf__index_tag(&b->pages->index, b->number, false);
 }
 
-bool pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len)
+int pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len)
 {
 	uint64_t bit = 1ull << pf__page_in_block(page);
-	bool done = false;
+	int r = -EBUSY;
 	struct pf__block *b;
 
 	pf__mutex_lock(&p->lock);
@@ -88,10 +88,10 @@ bool pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len)
 	if (b && !((b->writeback | b->reading) & bit)) {
 		/* A mapping shows it: it has memory. */
 		pf__block_set_uptodate(b, bit);
-		done = !pf__block_set_dirty(b, pf__page_in_block(page), 0, len);
+		r = pf__block_set_dirty(b, pf__page_in_block(page), 0, len);
 	}
 	pf__mutex_unlock(&p->lock);
-	return done;
+	return r;
 }
 
 /* ---- runs */

@@ -181,8 +181,8 @@ enum pf__put pf__pages_put_dirty(struct pf__pages *p, uint64_t offset, size_t le
 void pf__pages_put_clean(struct pf__pages *p, uint64_t offset, size_t len, uint64_t eof,
 			 struct pf__slice *s, struct pf__spare *spare);
 /* The first len bytes of a page of a pinned block were changed in place (a mapping): they are dirty
- * now. False: being read or written back, try again after p->turn. */
-bool pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len);
+ * now. 0; -EBUSY: being read or written back, try again after p->turn; -ENOMEM. */
+int pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len);
 
 /* ---- letting go (pages/drop.c); all cut to what is there */
 

@@ -50,6 +50,16 @@ static uint64_t farthest(struct mock_data *d)
 	return most;
 }
 
+static size_t nreads(struct mock_data *d)
+{
+	size_t n;
+
+	pthread_mutex_lock(&d->m->lock);
+	n = d->nreads;
+	pthread_mutex_unlock(&d->m->lock);
+	return n;
+}
+
 /* ---- sequential reads */
 
 static void window_grows(void **state)
@@ -63,7 +73,7 @@ static void window_grows(void **state)
 	walk(d, f, 0, MIB, PAGE);
 	s = stats_of(m);
 	assert_true(largest(d) > 2 * d->seen[0].size);
-	assert_true(d->nreads <= 64); /* of 256 pages */
+	assert_true(nreads(d) <= 64); /* of 256 pages */
 	assert_true(farthest(d) > 64 * KIB);
 	assert_true(farthest(d) <= 2 * 256 * KIB);
 	assert_true(s.readahead_pages > 128);
@@ -110,7 +120,7 @@ static void odd_pieces(void **state)
 	assert_int_equal(at, size);
 	nap();
 	assert_int_equal(mock_data_read_bytes(d), size);
-	assert_true(d->nreads < 40);
+	assert_true(nreads(d) < 40);
 	done(m, f);
 }
 
@@ -126,7 +136,7 @@ static void small_gaps(void **state)
 		if (i % 5 == 0)
 			reads_right(d, f, PAGE, i * 3ull * PAGE + PAGE);
 	}
-	assert_true(d->nreads < 64);
+	assert_true(nreads(d) < 64);
 	assert_true(stats_of(m).readahead_hits > 64);
 	done(m, f);
 }
@@ -187,8 +197,8 @@ static void on_the_wire(void **state)
 	struct mock *m = open_foo(&o, MIB, O_RDONLY | O_NOATIME, &d, &f);
 
 	walk(d, f, 0, 512 * KIB, PAGE);
-	assert_true(d->nreads > 1);
-	for (size_t i = 0; i < d->nreads; i++) {
+	assert_true(nreads(d) > 1);
+	for (size_t i = 0; i < nreads(d); i++) {
 		assert_int_equal(d->seen[i].fh, 1);
 		assert_int_equal(d->seen[i].flags & O_ACCMODE, O_RDONLY);
 		assert_true(d->seen[i].flags & O_NOATIME);
@@ -211,7 +221,7 @@ static void two_readers(void **state)
 		reads_right(d, f, PAGE, i * (uint64_t)PAGE);
 		reads_right(d, g, PAGE, 2 * MIB + i * (uint64_t)PAGE);
 	}
-	assert_true(d->nreads < 64);
+	assert_true(nreads(d) < 64);
 	ok(pf_close(g));
 	done(m, f);
 }
@@ -457,8 +467,8 @@ static void backwards(void **state)
 
 	for (int i = 1; i <= 128; i++)
 		reads_right(d, f, PAGE, MIB - i * (uint64_t)PAGE);
-	assert_true(d->nreads < 64);
-	for (size_t i = 0; i < d->nreads; i++)
+	assert_true(nreads(d) < 64);
+	for (size_t i = 0; i < nreads(d); i++)
 		assert_true(d->seen[i].offset + d->seen[i].size <= MIB);
 	done(m, f);
 }
@@ -490,7 +500,7 @@ static void advice_random(void **state)
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
 	walk(d, f, 0, 16 * PAGE, PAGE);
 	nap();
-	assert_int_equal(d->nreads, 16);
+	assert_int_equal(nreads(d), 16);
 	assert_int_equal(largest(d), PAGE);
 	assert_int_equal(stats_of(m).readahead_pages, 0);
 	/* And back. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Bytes that are written into pages, and their way back to the server. */
 #include "pagetest.h"
+#include <errno.h>
 
 #define FAR (1ull << 40)
 
@@ -433,16 +434,16 @@ static void marked_dirty(void **state)
 	struct file f;
 
 	file_open(&f, MIB);
-	assert_false(pf__pages_mark_dirty(&f.p, 0, 5));
+	assert_int_equal(pf__pages_mark_dirty(&f.p, 0, 5), -EBUSY);
 	file_read(&f, 0, 2, PF_PAGE + 10, 1);
 	assert_err(pf__pages_pin_range(&f.p, 0, PF_PAGE + 10, PF_PAGE + 10, true, &f.spare, &b), 0);
-	assert_true(pf__pages_mark_dirty(&f.p, 1, 10));
+	assert_int_equal(pf__pages_mark_dirty(&f.p, 1, 10), 0);
 	assert_dirty(&f, 1, 0, 10);
-	assert_true(pf__pages_mark_dirty(&f.p, 1, 5));
+	assert_int_equal(pf__pages_mark_dirty(&f.p, 1, 5), 0);
 	assert_dirty(&f, 1, 0, 10);
 	assert_true(pf__wb_begin(&f.p, 0, UINT64_MAX, MIB, &wb));
-	assert_false(pf__pages_mark_dirty(&f.p, 1, 10));
-	assert_true(pf__pages_mark_dirty(&f.p, 0, PF_PAGE));
+	assert_int_equal(pf__pages_mark_dirty(&f.p, 1, 10), -EBUSY);
+	assert_int_equal(pf__pages_mark_dirty(&f.p, 0, PF_PAGE), 0);
 	pf__wb_end(&wb, PF_WB_AGAIN, 0);
 	assert_dirty(&f, 0, 0, PF_PAGE);
 	assert_dirty(&f, 1, 0, 10);
