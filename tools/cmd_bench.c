@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "report.h"
 #include "scatter.h"
+#include "text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,18 +50,8 @@ static int set_row(const char *name)
 
 static int set_size(const char *text)
 {
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned long long number;
-
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	unit = *end ? strchr(units, *end) : NULL;
-	if (errno || end == text || *text == '-' || (*end && (!unit || end[1])) ||
-	    number > UINT64_MAX >> 41)
+	if (!text_bytes(text, &options.size))
 		return complain_usage("--size wants bytes, as in 64M, not '%s'", text);
-	options.size = unit ? number << 10 * (unit - units + 1) : number;
 	options.size -= options.size % BENCH_PAGE;
 	if (options.size < MIB)
 		return complain_usage("--size: %s is less than 1M", text);

@@ -121,6 +121,7 @@ const struct command command_cat = {
     .summary = "Write files to standard output, one after the other",
     .usage = "[OPTION]... [ SERVER ARG... ]... PATH...",
     .short_options = "",
+    .cache_bytes = ONE_PASS_CACHE,
     .min_words = 1,
     .max_words = SIZE_MAX,
     .run = run,

@@ -328,6 +328,7 @@ const struct command command_cp = {
     .help = help,
     .short_options = "adrRpfnvLPHTj:",
     .long_options = long_options,
+    .cache_bytes = ONE_PASS_CACHE,
     .min_words = 2,
     .max_words = SIZE_MAX,
     .option = set_option,

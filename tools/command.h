@@ -14,6 +14,12 @@ enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 /* Values of long options from here on belong to main.c. */
 enum { COMMON_OPTION = 0x1000 };
 
+/*
+ * The data cache of who reads or writes each byte once: enough to read ahead and to write behind.
+ * More would only cost the pages, which is dear: memory that is new costs more than the copy.
+ */
+#define ONE_PASS_CACHE (64ull << 20)
+
 struct command {
 	const char *name;
 	const char *summary; /* one line, for the list of commands */
@@ -22,6 +28,7 @@ struct command {
 
 	const char *short_options;         /* as getopt(3); "" for none */
 	const struct option *long_options; /* ends with a zero entry; NULL: none */
+	uint64_t cache_bytes;              /* without --cache-size; 0: as the library has it */
 	size_t min_servers;                /* fewer is a usage error */
 	size_t max_servers;                /* more is one; 0: there may be any number */
 	size_t min_words, max_words;       /* words beside options and servers */

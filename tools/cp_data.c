@@ -422,6 +422,10 @@ static int copy_open(const struct cp_item *item, struct file *src, struct file *
 	if (err)
 		return err;
 	err = cp_copy_data(src, dst, &item->st, &at_source);
+	/* Attributes would have it sent too, and take the blame for what the server does not take.
+	 */
+	if (!err && cp_options.preserve)
+		err = file_flush(dst);
 	if (err) {
 		at_source ? cp_complain_src(item, err, NULL) : cp_complain_dst(item, err, NULL);
 		return err;

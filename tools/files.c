@@ -151,6 +151,17 @@ int file_fsync(struct file *f)
 	return f->pf ? pf_fsync(f->pf, 0) : here(fsync(f->fd));
 }
 
+int file_flush(struct file *f)
+{
+	enum {
+		FLAGS =
+		    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
+	};
+	int err = f->pf ? pf_sync_file_range(f->pf, 0, 0, FLAGS) : 0;
+
+	return err == -ESPIPE ? 0 : err;
+}
+
 int file_dontneed(struct file *f)
 {
 	return f->pf ? pf_fadvise(f->pf, 0, 0, POSIX_FADV_DONTNEED)

@@ -52,6 +52,8 @@ ssize_t file_copy_range(struct file *in, off_t in_off, struct file *out, off_t o
 off_t file_lseek(struct file *f, off_t offset, int whence);
 int file_ftruncate(struct file *f, off_t length);
 int file_fsync(struct file *f);
+/* Have a server told what was written, and hear what it says to that. Nothing to do elsewhere. */
+int file_flush(struct file *f);
 /* Drop what is cached of its data, as posix_fadvise(POSIX_FADV_DONTNEED). */
 int file_dontneed(struct file *f);
 /* Have the server asked for the attributes, whatever is cached. */

@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "orphans.h"
 #include "report.h"
+#include "text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,8 +24,13 @@ enum {
 	OPTION_HELP = COMMON_OPTION,
 	OPTION_VERSION,
 	OPTION_TRACE,
+	OPTION_STATS,
 	OPTION_TIMEOUT,
 	OPTION_REQUEST_TIMEOUT,
+	OPTION_CACHE,
+	OPTION_NO_WRITEBACK,
+	OPTION_CACHE_SIZE,
+	OPTION_DIRTY_SIZE,
 	OPTION_FAULTS,
 	OPTION_MINOR,
 };
@@ -34,8 +40,13 @@ static const struct option common_options[] = {
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"trace", optional_argument, NULL, OPTION_TRACE},
+    {"stats", optional_argument, NULL, OPTION_STATS},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"request-timeout", required_argument, NULL, OPTION_REQUEST_TIMEOUT},
+    {"cache", required_argument, NULL, OPTION_CACHE},
+    {"no-writeback", no_argument, NULL, OPTION_NO_WRITEBACK},
+    {"cache-size", required_argument, NULL, OPTION_CACHE_SIZE},
+    {"dirty-size", required_argument, NULL, OPTION_DIRTY_SIZE},
     {"faults", required_argument, NULL, OPTION_FAULTS},
     {"minor", required_argument, NULL, OPTION_MINOR},
 };
@@ -50,9 +61,16 @@ static const char common_help[] =
     "\n"
     "Options of every command:\n"
     "      --trace[=FILE]         one line a message, to stderr or to FILE\n"
+    "      --stats[=FILE]         what info prints, at the end, to stderr or to FILE\n"
     "      --timeout SECONDS      how long a server may take to mount (30)\n"
     "      --request-timeout SECONDS\n"
     "                             how long a server may take to answer (no limit)\n"
+    "      --cache=MODE           file data in memory: auto (as the server says), always (kept\n"
+    "                             from one open to the next), none (each read is a request)\n"
+    "      --no-writeback         each write is at the server before the next one\n"
+    "      --cache-size=SIZE      memory for file data, as in 1G (64M for cat and cp, else a\n"
+    "                             quarter of all there is)\n"
+    "      --dirty-size=SIZE      of that, for data the server has not got yet (an eighth)\n"
     "      --help                 print this help\n"
     "      --version              print the version\n";
 
@@ -121,13 +139,58 @@ static int parse_number(const char *what, const char *text, double factor, uint3
 	return 0;
 }
 
+static int set_cache(const char *text, int *mode)
+{
+	if (!strcmp(text, "auto"))
+		*mode = PF_CACHE_AUTO;
+	else if (!strcmp(text, "none"))
+		*mode = PF_CACHE_NONE;
+	else if (!strcmp(text, "always"))
+		*mode = PF_CACHE_ALWAYS;
+	else
+		return complain_usage("--cache wants none, auto or always, not '%s'", text);
+	return 0;
+}
+
+/* The library would take less as the least it can do with; who asks for less should know. */
+static int parse_size(const char *what, const char *text, uint64_t least, uint64_t *size)
+{
+	char number[TEXT_SIZE];
+
+	if (!text_bytes(text, size))
+		return complain_usage("%s wants bytes, as in 64M, not '%s'", what, text);
+	if (*size < least)
+		return complain_usage("%s: %s is less than %s", what, text,
+				      text_human(least, number));
+	return 0;
+}
+
+static int cache_option(struct pf_options *options, int opt, const char *arg)
+{
+	enum { LEAST_CACHE = 1 << 20, LEAST_DIRTY = 1 << 18 };
+
+	switch (opt) {
+	case OPTION_CACHE:
+		return set_cache(arg, &options->cache);
+	case OPTION_NO_WRITEBACK:
+		options->no_writeback = true;
+		return 0;
+	case OPTION_CACHE_SIZE:
+		return parse_size("--cache-size", arg, LEAST_CACHE, &options->cache_bytes);
+	default:
+		return parse_size("--dirty-size", arg, LEAST_DIRTY, &options->dirty_bytes);
+	}
+}
+
 static int common_option(struct session *session, int opt, char *arg)
 {
 	int err;
 
 	switch (opt) {
 	case OPTION_TRACE:
-		err = session_trace_to(session, arg);
+	case OPTION_STATS:
+		err = opt == OPTION_TRACE ? session_trace_to(session, arg)
+					  : session_stats_to(session, arg);
 		if (err)
 			complain(false, err, "%s", arg);
 		return err ? STATUS_FAILED : 0;
@@ -141,6 +204,11 @@ static int common_option(struct session *session, int opt, char *arg)
 	case OPTION_FAULTS:
 		session->options.faults = arg;
 		return 0;
+	case OPTION_CACHE:
+	case OPTION_NO_WRITEBACK:
+	case OPTION_CACHE_SIZE:
+	case OPTION_DIRTY_SIZE:
+		return cache_option(&session->options, opt, arg);
 	default:
 		return complain_usage("unknown option");
 	}
@@ -243,6 +311,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 	snprintf(self, sizeof(self), "portfire: %s", command->name);
 	argv[0] = self;
 	status = session_parse(&session, &argc, argv);
+	session.options.cache_bytes = command->cache_bytes;
 	if (!status)
 		status = parse_options(command, &session, argc, argv);
 	if (status < 0) {

@@ -14,7 +14,8 @@ _portfire_open_bracket() {
 }
 
 _portfire_options() {
-	local common='--trace --trace= --timeout --request-timeout --help --version'
+	local common='--trace --trace= --stats --stats= --timeout --request-timeout --cache=auto --cache=none
+		--cache=always --no-writeback --cache-size= --dirty-size= --help --version'
 	case $1 in
 	ls)
 		echo "-l -n -1 -C -a -A -d -R -h -t -S -r --all --almost-all --recursive

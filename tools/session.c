@@ -138,16 +138,62 @@ static void trace_line(void *ctx, const char *line)
 		terminal_give();
 }
 
+/* Lines are written as they come: someone may be watching. */
+static int open_log(const char *path, FILE **file)
+{
+	if (!path)
+		return 0;
+	*file = fopen(path, "we");
+	if (!*file)
+		return -errno;
+	setvbuf(*file, NULL, _IOLBF, 0);
+	return 0;
+}
+
+/* Also what could not be written long before is told here. */
+static int close_log(FILE **file, const char *what)
+{
+	FILE *f = *file;
+
+	*file = NULL;
+	if (!f || !fclose(f))
+		return STATUS_OK;
+	complain(false, -errno, "%s", what);
+	return STATUS_FAILED;
+}
+
 int session_trace_to(struct session *session, const char *path)
 {
 	session->tracing = true;
-	if (!path)
-		return 0;
-	session->trace_file = fopen(path, "we");
-	if (!session->trace_file)
-		return -errno;
-	setvbuf(session->trace_file, NULL, _IOLBF, 0);
-	return 0;
+	return open_log(path, &session->trace_file);
+}
+
+/* ---- counters --------------------------------------------------------------------------- */
+
+int session_stats_to(struct session *session, const char *path)
+{
+	session->counting = true;
+	return open_log(path, &session->stats_file);
+}
+
+static void print_pair(void *ctx, const char *key, const char *value)
+{
+	fprintf(ctx, "%s: %s\n", key, value);
+}
+
+/* All files are closed by now, so that what closing them wrote counts too. */
+static void write_stats(const struct server *server)
+{
+	const struct session *session = server->session;
+	FILE *out = session->stats_file ? session->stats_file : stderr;
+
+	if (!session->counting)
+		return;
+	terminal_take();
+	if (session->n_servers > 1)
+		fprintf(out, "server: %zu\n", server->number);
+	pf_info(server->tree.fs, print_pair, out);
+	terminal_give();
 }
 
 /* ---- start and end ---------------------------------------------------------------------- */
@@ -214,6 +260,7 @@ int session_server_stop(struct server *server)
 	if (!fs)
 		return 0;
 	tree_close(&server->tree);
+	write_stats(server);
 	pthread_mutex_lock(&session->lock);
 	server->ending = true;
 	pthread_mutex_unlock(&session->lock);
@@ -228,7 +275,8 @@ int session_server_stop(struct server *server)
 	    strstr(pf_error(), server->argv[0])) /* it says who, as in "sshfs was killed ..." */
 		complain_plain("%s", pf_error());
 	else if (err)
-		complain(true, err, "%s", server->argv[0]);
+		complain_plain("%s: %s", server->argv[0],
+			       *pf_error() ? pf_error() : strerror(-err));
 	return err ? STATUS_FAILED : STATUS_OK;
 }
 
@@ -245,11 +293,8 @@ int session_end(struct session *session)
 	session->servers = NULL;
 	session->n_servers = 0;
 	pthread_mutex_unlock(&session->lock);
-	if (session->trace_file && fclose(session->trace_file)) {
-		complain(false, -errno, "trace");
-		status = STATUS_FAILED;
-	}
-	session->trace_file = NULL;
+	status |= close_log(&session->trace_file, "trace");
+	status |= close_log(&session->stats_file, "stats");
 	return status;
 }
 

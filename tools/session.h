@@ -33,6 +33,8 @@ struct session {
 	struct pf_options options; /* for every server; main.c fills it from the command line */
 	bool tracing;
 	FILE *trace_file;
+	bool counting;
+	FILE *stats_file;
 	pthread_mutex_t lock; /* guards tree.fs of the servers against the signal watcher */
 	/* What else has to be torn down when a server does not let go; NULL: nothing. Called by the
 	 * signal watcher. */
@@ -74,6 +76,10 @@ void session_abort(struct session *session);
 
 /* Trace to a file, or to stderr when path is NULL. 0 or -errno. */
 int session_trace_to(struct session *session, const char *path);
+
+/* When a server is stopped, write all of pf_info() to a file, or to stderr when path is NULL. 0 or
+ * -errno. */
+int session_stats_to(struct session *session, const char *path);
 
 /*
  * Where a word leads. "{}" is the first server that has a "{}" in its own words, "{2}" the second

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "text.h"
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,23 @@ char *text_human(uint64_t bytes, char buf[static TEXT_SIZE])
 		snprintf(buf, TEXT_SIZE, "%ju%c", (uintmax_t)(bytes / unit + (bytes % unit != 0)),
 			 units[i]);
 	return buf;
+}
+
+bool text_bytes(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	unsigned long long number;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (errno || *text < '0' || *text > '9' || (*end && (!unit || end[1])) ||
+	    number > UINT64_MAX >> 41)
+		return false;
+	*bytes = unit ? number << 10 * (unit - units + 1) : number;
+	return true;
 }
 
 size_t terminal_columns(int fd)

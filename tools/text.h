@@ -26,6 +26,9 @@ size_t text_utf8(const char *text);
 enum { TEXT_SIZE = 32 };
 char *text_human(uint64_t bytes, char buf[static TEXT_SIZE]);
 
+/* Bytes as people type them: "64M", "4096"; K, M, G and T are powers of 1024. */
+bool text_bytes(const char *text, uint64_t *bytes);
+
 /* Columns of the terminal on fd; $COLUMNS, else 80, when that cannot be told. */
 size_t terminal_columns(int fd);
 

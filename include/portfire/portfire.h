@@ -108,14 +108,15 @@ struct pf_options {
 	uint64_t cache_bytes;     /* file data kept in memory at most; 0: a quarter of RAM. At least
 				   * 1 MiB. */
 	uint64_t dirty_bytes;     /* of it not yet written back at most: writers wait beyond. 0: an
-				   * eighth of cache_bytes, at most 256 MiB */
+				   * eighth of cache_bytes, at most 256 MiB. At most half of
+				   * cache_bytes, at least 256 KiB. */
 	uint32_t dirty_expire_ms; /* data that waits longer is written back; 0: 5,000 */
 };
 
 /* Values of pf_options.cache, named as virtiofs does. */
 enum {
-	PF_CACHE_AUTO,   /* data stays while the file is open; an open drops what an earlier one
-			  * left, unless the server says FOPEN_KEEP_CACHE */
+	PF_CACHE_AUTO,   /* data stays, also when the file is closed; an open drops what an
+			  * earlier one left, unless the server says FOPEN_KEEP_CACHE */
 	PF_CACHE_NONE,   /* every read and write is a request, as if every open said FOPEN_DIRECT_IO
 			  */
 	PF_CACHE_ALWAYS, /* every open keeps what is cached, as if all said FOPEN_KEEP_CACHE */
@@ -170,6 +171,8 @@ void pf_inproc_close(struct pf_inproc *channel);
 /*
  * End: write out and release what is open, send DESTROY, end the server if pf_start() started it
  * and wait for it. Returns 0, or what went wrong on the way; the file system is gone either way.
+ * When data was lost since the start, because it could not be written back: the last error that
+ * cost some, and pf_error() says how much.
  * When the server was lost before: -ENOTCONN, with its own end in pf_error() ("sshfs was killed by
  * signal 9
  * ..."), or -ETIMEDOUT past a deadline.
@@ -199,7 +202,8 @@ typedef void (*pf_info_fn)(void *ctx, const char *key, const char *value);
 int pf_info(struct pf_fs *fs, pf_info_fn fn, void *ctx);
 
 /* Counters of the data cache and of the paths that reads and writes took. Since the start, but for
- * those marked "now". Pages are of 4,096 bytes. */
+ * those marked "now"; where many threads count at once one may be missed. Pages are of 4,096 bytes.
+ */
 struct pf_stats {
 	size_t size; /* sizeof(struct pf_stats), set by the caller */
 	/* Calls, by the path that they took. */
@@ -212,18 +216,21 @@ struct pf_stats {
 	uint64_t readahead_pages;        /* asked for ahead */
 	uint64_t readahead_hits;         /* of them used */
 	uint64_t readahead_waste;        /* of them dropped unused */
-	uint64_t pages, pages_dirty, pages_writeback;         /* now */
-	uint64_t pages_flushed, pages_evicted, pages_dropped; /* dropped: invalidated */
+	uint64_t pages, pages_dirty, pages_writeback; /* now: up to date, dirty, being sent */
+	uint64_t pages_flushed, pages_evicted, pages_dropped; /* written back; for want of memory;
+							       * invalidated */
 	uint64_t pages_lost;               /* dirty, but could not be written back */
 	uint64_t cache_bytes, cache_limit; /* memory that file data takes now; the limit */
 	uint64_t cache_peak;               /* most that it took */
 	uint64_t dirty_waits;              /* writes that had to wait for room for dirty data */
 	uint64_t dir_cache_hits;           /* directories listed without a request */
 };
+/* 0; EINVAL without a size. What a newer library would count beyond it is left out, what this one
+ * does not know is 0. */
 int pf_stats(struct pf_fs *fs, struct pf_stats *stats);
 
-/* Drop what is cached and can be had again: clean data, and names that nobody uses. Dirty data is
- * written back first. 0, or the first error of that. */
+/* Drop what is cached and can be had again: clean data, listings of directories, and names that
+ * nobody uses. Dirty data is written back first, and waited for. 0, or the first error of that. */
 int pf_drop_caches(struct pf_fs *fs);
 
 /* ---- callers ---------------------------------------------------------------------------- */
@@ -269,7 +276,9 @@ int pf_interrupt(struct pf_fs *view);
 /* open(2) flags: all but O_ASYNC; O_PATH gives a handle for the *at calls, fstat and the like. */
 int pf_open(struct pf_fs *fs, const char *path, int flags, mode_t mode, struct pf_file **file);
 int pf_openat(struct pf_file *dir, const char *path, int flags, mode_t mode, struct pf_file **file);
-/* As close(2): FLUSH, and RELEASE with the last descriptor. The descriptor is gone in any case. */
+/* As close(2): FLUSH, and RELEASE with the last descriptor. Dirty data of the file goes before
+ * that; what went wrong with it is told here, unless this open file was told by fsync or the like.
+ * The descriptor is gone in any case. */
 int pf_close(struct pf_file *file);
 /* Another descriptor of the same open file, as dup(2). */
 int pf_dup(struct pf_file *file, struct pf_file **copy);
@@ -285,7 +294,8 @@ ssize_t pf_readv(struct pf_file *file, const struct iovec *iov, int iovcnt);
 ssize_t pf_writev(struct pf_file *file, const struct iovec *iov, int iovcnt);
 /*
  * preadv2(2) and pwritev2(2): offset -1 is the file's position. RWF_NOWAIT: EAGAIN where it would
- * wait for the server (only cached reads and write-back writes can do without). RWF_DSYNC,
+ * wait for the server (only cached reads and write-back writes can do without; a turn at the
+ * position is waited for all the same). RWF_DSYNC,
  * RWF_SYNC, RWF_APPEND for this call alone; RWF_HIPRI changes nothing; others EOPNOTSUPP.
  */
 ssize_t pf_preadv2(struct pf_file *file, const struct iovec *iov, int iovcnt, off_t offset,
@@ -314,9 +324,9 @@ int pf_aio_fsync(struct pf_file *file, int datasync, pf_aio_fn done, void *ctx);
  * Read without a copy: borrow->data points at up to count bytes of the file at offset, in the cache
  * where they are cached (else in a buffer made for them). Returns their number, which may be less
  * than asked for though the file goes on; 0 at its end. They stay where they are until
- * pf_read_return(), which must be called once for each success above 0 and until which the file
- * counts as open, also after pf_close(); a write to the file
- * meanwhile may or may not be seen in them. Never write to them.
+ * pf_read_return(), which must be called once for each success above 0, from any thread but before
+ * pf_stop(), and until which the file counts as open, also after pf_close(); a write to the file or
+ * a change at the server meanwhile may or may not be seen in them. Never write to them.
  */
 struct pf_borrow {
 	const void *data;
@@ -330,22 +340,28 @@ void pf_read_return(struct pf_borrow *borrow);
  * Memory that is the file's cached data. prot and flags as mmap(2): PROT_READ, PROT_WRITE;
  * MAP_SHARED or MAP_PRIVATE. offset is a multiple of 4,096. All of it is read in at once and stays
  * in memory until pf_munmap(). What was changed through a shared mapping is found and written back
- * by pf_msync() and pf_munmap(), not before; cached reads through the library see it at once,
- * direct ones after that. Bytes beyond the end of the file are zero and never written. Errors: as
- * mmap(2); ENODEV for MAP_SHARED where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP;
- * ENOMEM when it does not fit the limit of the cache.
+ * by pf_msync() and pf_munmap(), not before: not by pf_fsync() or pf_close(). Cached reads through
+ * the library see it at once, direct ones after that. What is written through the library is seen
+ * in a shared mapping if it goes through the cache; direct writes and changes at the server need
+ * not be. Bytes beyond the end of the file are zero and never written. The file counts as open
+ * until pf_munmap(), which must come before pf_stop(). Errors: as mmap(2); ENODEV for MAP_SHARED
+ * where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP; ENOMEM when length is more than
+ * half of cache_bytes, or there is no room.
  */
 struct pf_mapping;
 int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offset,
 	    struct pf_mapping **mapping);
 void *pf_mapping_address(const struct pf_mapping *mapping);
-/* Write back what was changed in length bytes from offset (of the mapping) on, and wait. */
+/* Write back what was changed in length bytes from offset (of the mapping; a multiple of 4,096) on,
+ * and wait. */
 int pf_msync(struct pf_mapping *mapping, size_t offset, size_t length);
-int pf_munmap(struct pf_mapping *mapping); /* the mapping is gone in any case */
+/* The same for all of it. The mapping is gone in any case; this must be its last user. */
+int pf_munmap(struct pf_mapping *mapping);
 
 /* posix_fadvise(2): POSIX_FADV_NORMAL, _SEQUENTIAL, _RANDOM, _WILLNEED, _DONTNEED, _NOREUSE. */
 int pf_fadvise(struct pf_file *file, off_t offset, off_t length, int advice);
-/* sync_file_range(2): length 0 is up to the end; flags SYNC_FILE_RANGE_*. */
+/* sync_file_range(2): length 0 is up to the end; flags SYNC_FILE_RANGE_*. Data alone: no times are
+ * sent, and no FSYNC. */
 int pf_sync_file_range(struct pf_file *file, off_t offset, off_t length, unsigned flags);
 
 /* SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE. */

@@ -4,6 +4,7 @@
 #define PF_BASE_SLICE_H
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/uio.h>
 
 struct pf__slice {
@@ -15,6 +16,18 @@ struct pf__slice {
  * on: their number, or 0 when it would take more, then s stays. */
 int pf__slice_take(struct pf__slice *s, size_t len, struct iovec *out, int max);
 void pf__slice_skip(struct pf__slice *s, size_t len);
+/*
+ * Cached pages are read without a lock while others write: which of the bytes a reader sees is
+ * nobody's promise. ThreadSanitizer is not told of these copies.
+ */
+#if defined(__SANITIZE_THREAD__)
+void pf__slice_copy(void *to, const void *from, size_t n);
+#else
+static inline void pf__slice_copy(void *to, const void *from, size_t n)
+{
+	memcpy(to, from, n);
+}
+#endif
 /* Copy len bytes between s and buf, moving s on. */
 void pf__slice_copy_out(struct pf__slice *s, void *buf, size_t len);
 void pf__slice_copy_in(struct pf__slice *s, const void *buf, size_t len);

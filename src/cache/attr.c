@@ -87,6 +87,18 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 #endif
 #define LOAD(i, field) __atomic_load_n(&(i)->attr[WORD(field)], __ATOMIC_ACQUIRE)
 
+bool pf__inode_size_valid(const struct pf__inode *inode, uint64_t now)
+{
+	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
+	uint64_t until = LOAD(inode, valid_until), invalid = LOAD(inode, invalid);
+
+	if (pf__inode_flags(inode) & PF_INODE_OWNED)
+		return true;
+	invalid = (uint32_t)(invalid >> SHIFT(invalid));
+	return !(seq & 1) && __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq &&
+	       until >= now && !(invalid & (PF_ATTR_SIZE | PF_ATTR_MTIME));
+}
+
 uint64_t pf__inode_size(const struct pf__inode *inode)
 {
 	return LOAD(inode, attr.size);

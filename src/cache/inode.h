@@ -49,6 +49,9 @@ struct pf__attr {
  * now. need 0: any field will do, the copy is for what is there. */
 bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 		    struct pf__attr *out);
+/* The size alone, for cached reads: are size and mtime valid at now? False too when they are just
+ * being written. */
+bool pf__inode_size_valid(const struct pf__inode *inode, uint64_t now);
 /* The size alone, valid or not. */
 uint64_t pf__inode_size(const struct pf__inode *inode);
 /* The mode alone, for the checks on a path; false: invalid, expired, or just being written. */

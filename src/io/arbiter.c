@@ -184,6 +184,7 @@ int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
 
 	if (open_flags & FOPEN_PASSTHROUGH)
 		return -EIO; /* never negotiated */
+	f->wants_direct = open_flags & FOPEN_DIRECT_IO;
 	f->open_flags = cleaned(f, open_flags);
 	f->writable = (flags & O_ACCMODE) != O_RDONLY;
 	f->write_only = (flags & O_ACCMODE) == O_WRONLY;
@@ -213,16 +214,16 @@ bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags)
 
 int pf__io_may_map(struct pf__io_file *f, bool shared)
 {
-	if (!(f->open_flags & FOPEN_DIRECT_IO) || f->io->config.cache == PF_CACHE_NONE)
+	if (f->ops == &pf__io_cached)
 		return 0;
-	if (!shared) /* what it shows should not be older than now */
+	if (!shared) { /* what it shows should not be older than now */
+		pf__pages_drop(&f->ii->pages, 0, UINT64_MAX);
 		return 0;
-	if (!pf__conn_has(f->conn, FUSE_DIRECT_IO_ALLOW_MMAP))
-		return -ENODEV;
-	if (!atomic_exchange(&f->mapped, true)) {
-		begin_caching(f->ii);
-		f->caching = true;
 	}
+	if (f->wants_direct && !pf__conn_has(f->conn, FUSE_DIRECT_IO_ALLOW_MMAP))
+		return -ENODEV;
+	if (!atomic_exchange(&f->mapped, true))
+		begin_caching(f->ii);
 	return 0;
 }
 
@@ -252,9 +253,10 @@ void pf__io_file_close(struct pf__io_file *f)
 	pf__mutex_unlock(&f->io->lock);
 	pf__io_orphaned(ii);
 	pf__io_update_owned(ii);
-	if (f->caching)
+	if (f->caching || atomic_load(&f->mapped))
 		atomic_fetch_sub(&ii->users, 1);
 	f->caching = false;
+	atomic_store(&f->mapped, false);
 }
 
 void pf__io_file_get(struct pf__io_file *f)

@@ -37,7 +37,7 @@ static size_t copy_there(struct reader *r)
 	struct pf__pages *p = &r->f->ii->pages;
 	size_t before = r->done, n;
 	struct pf__slice slice;
-	uint32_t stamp;
+	struct pf__stamp stamp;
 	const char *from;
 
 	pf__rcu_read_lock();
@@ -48,7 +48,7 @@ static size_t copy_there(struct reader *r)
 			n = r->left;
 		slice = r->slice;
 		pf__slice_copy_in(&r->slice, from, n);
-		if (!pf__pages_unchanged(p, r->offset, stamp)) { /* it went meanwhile */
+		if (!pf__pages_unchanged(&stamp)) { /* it went meanwhile */
 			r->slice = slice;
 			break;
 		}
@@ -76,6 +76,17 @@ static void give_zeros(struct reader *r, size_t n)
 	}
 }
 
+/* From the offset up to where pages are there: a mapping may have changed those. */
+static size_t absent_bytes(const struct reader *r)
+{
+	uint64_t first = r->offset / PF_PAGE;
+	size_t max = (size_t)pf__min_u64(r->left, r->f->max_read);
+	uint64_t end = (r->offset + max + PF_PAGE - 1) / PF_PAGE;
+	uint64_t there = pf__pages_first_there(&r->f->ii->pages, first + 1, end);
+
+	return (size_t)pf__min_u64(max, there * PF_PAGE - r->offset);
+}
+
 /* Without the cache: there is no room, or others drop the page faster than we can copy it. */
 static int read_past(struct reader *r)
 {
@@ -83,7 +94,7 @@ static int read_past(struct reader *r)
 			       .c = r->c,
 			       .slice = r->slice,
 			       .offset = r->offset,
-			       .left = pf__min_u64(r->left, r->f->max_read),
+			       .left = absent_bytes(r),
 			       .piece_max = r->f->max_read};
 	size_t want = d.left;
 	ssize_t n = pf__io_flush_ii(r->f->ii, r->offset, r->offset + d.left);
@@ -125,12 +136,56 @@ static int fetch(struct reader *r, bool again)
 	return err;
 }
 
+static void add(_Atomic uint64_t *n, uint64_t by)
+{
+	/* A thread's own, or nearly: a lost count is better than a locked instruction. */
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
+
+static void count_read(struct pf__io *io, uint64_t hits, uint64_t misses, size_t bytes)
+{
+	unsigned stripe = pf__io_stripe();
+
+	add(&io->stats.often[stripe].reads_cached, 1);
+	add(&io->stats.often[stripe].page_hits, hits);
+	if (misses)
+		add(&io->stats.often[stripe].page_misses, misses);
+	add(&io->stats.often[stripe].bytes_read, bytes);
+}
+
+ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint64_t offset)
+{
+	uint64_t mark = atomic_load_explicit(&f->ra_mark, memory_order_relaxed);
+	uint64_t pages = pages_of(offset, len);
+	struct pf__stamp stamp;
+	const char *from;
+	size_t done = 0, n;
+
+	if (mark - offset / PF_PAGE < pages) /* more is to be read ahead: the long way */
+		return -EAGAIN;
+	pf__rcu_read_lock();
+	while (done < len &&
+	       (from = pf__pages_peek(&f->ii->pages, offset + done, len - done, &n, &stamp))) {
+		pf__slice_copy((char *)buf + done, from, n);
+		if (!pf__pages_unchanged(&stamp))
+			break;
+		done += n;
+	}
+	pf__rcu_read_unlock();
+	/* The size after the pages, as in copy_there(). */
+	if (done < len || offset + len > pf__inode_size(f->inode))
+		return -EAGAIN;
+	count_read(f->io, pages, 0, len);
+	return (ssize_t)len;
+}
+
 static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 			   const struct iovec *iov, int iovcnt, uint64_t offset)
 {
 	struct reader r = {
 	    .f = f, .c = c, .slice = {iov, iovcnt, 0}, .offset = offset, .end = c->size};
-	unsigned rounds = 0, stripe = pf__io_stripe();
+	unsigned rounds = 0;
 	int err = 0;
 
 	for (int i = 0; i < iovcnt; i++)
@@ -149,11 +204,7 @@ static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 	r.hits -= pf__min_u64(r.hits, r.misses);
 	if (r.done)
 		pf__fetch_hit(f, c->flags, offset / PF_PAGE, pages_of(offset, r.done), r.end);
-	pf__io_count(&f->io->stats.often[stripe].reads_cached, 1);
-	pf__io_count(&f->io->stats.often[stripe].page_hits, r.hits);
-	if (r.misses)
-		pf__io_count(&f->io->stats.often[stripe].page_misses, r.misses);
-	pf__io_count(&f->io->stats.often[stripe].bytes_read, r.done);
+	count_read(f->io, r.hits, r.misses, r.done);
 	return r.done ? (ssize_t)r.done : err;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What happens to files otherwise, and what it means for their cached data. Nothing here waits. */
+/* What happens to files otherwise, and what it means for their cached data. Nothing here waits for
+ * the server; what needs memory (STORE, advice) may wait for readers to leave (RCU). */
 #include "base/arith.h"
 #include "io/inode.h"
 #include <errno.h>
@@ -91,7 +92,7 @@ size_t pf__io_retrieve(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 	size_t done = 0, n;
 	const char *from;
-	uint32_t stamp;
+	struct pf__stamp stamp;
 
 	if (!ii || offset >= size)
 		return 0;
@@ -100,7 +101,7 @@ size_t pf__io_retrieve(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 	while (done < max &&
 	       (from = pf__pages_peek(&ii->pages, offset + done, max - done, &n, &stamp))) {
 		__builtin_memcpy(buf + done, from, n);
-		if (!pf__pages_unchanged(&ii->pages, offset + done, stamp))
+		if (!pf__pages_unchanged(&stamp))
 			break;
 		done += n;
 	}
@@ -117,6 +118,8 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 		return;
 	if (f->write_only)
 		return;
+	if (!f->io->async_read) /* not several at once */
+		end = pf__min_u64(end, offset / PF_PAGE * PF_PAGE + f->max_read);
 	/* No more than half of what can be kept. */
 	end = pf__min_u64(end, offset + f->io->config.cache_bytes / 2);
 	(void)pf__fetch_ahead(f, flags, offset / PF_PAGE,

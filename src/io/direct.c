@@ -343,11 +343,17 @@ static int prepare_range(struct pf__io_file *f, uint64_t offset, uint64_t end)
 	return r;
 }
 
-static void written(struct pf__io_file *f, uint64_t offset, size_t n)
+static void written(struct pf__io_file *f, const struct pf__direct *d, uint64_t offset, size_t n)
 {
 	struct pf__io *io = f->io;
 
 	pf__io_count(&io->stats.bytes_written, n);
+	if (f->ii && atomic_load(&f->ii->pages.maps)) { /* who looks at it sees it */
+		struct pf__slice s = d->whole;
+
+		pf__pages_put_clean(&f->ii->pages, offset, n, UINT64_MAX, &s,
+				    &(struct pf__spare){0});
+	}
 	if (f->ii)
 		pf__pages_drop_overtaken(&f->ii->pages, offset, n);
 	pf__io_note_write(io, f->inode, offset + n);
@@ -358,11 +364,14 @@ static void written(struct pf__io_file *f, uint64_t offset, size_t n)
 static ssize_t write_held(struct pf__io_file *f, const struct pf__io_call *c, struct pf__direct *d)
 {
 	uint64_t offset = d->offset;
-	ssize_t n = pf__direct_run(d);
+	ssize_t n;
+
+	d->whole = d->slice;
+	n = pf__direct_run(d);
 
 	pf__io_count(&f->io->stats.writes_direct, 1);
 	if (n > 0)
-		written(f, offset, (size_t)n);
+		written(f, d, offset, (size_t)n);
 	else /* how much of it was written nobody knows */
 		pf__inode_bump(f->cache, f->inode, PF_ATTR_ALL);
 	return n;

@@ -25,7 +25,7 @@ struct pf__io_inode; /* io/inode.h */
 struct pf__io_stats {
 	struct { /* of a thread's own, or nearly */
 		_Atomic uint64_t reads_cached, page_hits, page_misses, bytes_read;
-		char pad[32];
+		char pad[96]; /* so that no two share a cache line */
 	} often[PF_IO_COUNTERS];
 	_Atomic uint64_t reads_direct, writes_direct, writes_parallel, writes_through, writes_back;
 	_Atomic uint64_t bytes_written, flushed, lost, dirty_waits, dir_cache_hits;
@@ -91,7 +91,8 @@ struct pf__io_file {
 	uint32_t wire_flags;          /* O_* of the open, as the server sees them */
 	bool writable, write_only;
 	bool caching;           /* counts as a caching user of the inode */
-	_Atomic bool mapped;    /* a shared mapping of a DIRECT_IO file made it one */
+	_Atomic bool mapped;    /* a shared mapping of a direct file made it one */
+	bool wants_direct;      /* the server said FOPEN_DIRECT_IO */
 	uint32_t seen_error;    /* ii->error_seq as last reported; io->lock */
 	struct pf__list writer; /* ii->writers; io->lock */
 	/* Who uses the handle: the open file, and requests under way. The last one calls idle,
@@ -127,6 +128,10 @@ struct pf__io_ops {
 			 const struct iovec *iov, int iovcnt, uint64_t offset);
 };
 
+/* A cached read for which all is there, within the size as it is known: len, without waiting or
+ * taking a lock. -EAGAIN: take the long way. */
+ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint64_t offset);
+
 /* ---- the arbiter (io/arbiter.c) */
 /*
  * Clean the server's open_flags of what does not combine (PARALLEL_DIRECT_WRITES without DIRECT_IO,
@@ -153,8 +158,8 @@ int pf__io_may_map(struct pf__io_file *f, bool shared);
 bool pf__io_may_share(struct pf__io_file *f, bool append, uint64_t end);
 int pf__io_write_begin(struct pf__io_file *f, bool shared, bool nowait);
 void pf__io_write_end(struct pf__io_file *f, bool shared);
-/* The same, alone, by inode: truncation by path. */
 void pf__io_count_parallel(struct pf__io_file *f); /* a shared write has begun */
+/* The same as begin and end, alone, by inode: truncation by path. */
 int pf__io_gate_enter(struct pf__io *io, struct pf__inode *inode);
 void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode);
 
@@ -173,7 +178,7 @@ int pf__io_error(struct pf__io_file *f);
  * then it is not held. */
 int pf__io_hold(struct pf__io *io, struct pf__inode *inode);
 void pf__io_release(struct pf__io *io, struct pf__inode *inode);
-/* The rest does not wait. */
+/* The rest does not wait, but for RCU where memory is needed. */
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size);
 void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t len);
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,

@@ -247,26 +247,34 @@ void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to)
 	pf__io_maybe_clean(ii);
 }
 
+static void go_on_alone(struct pf__io_inode *ii)
+{
+	uint64_t at = 0, goal = atomic_load(&ii->goal);
+
+	while (at < goal && !pf__conn_congested(ii->io->conn)) {
+		if (!write_one(ii, &at, goal)) {
+			/* All of it is under way, unless the goal was moved meanwhile. */
+			atomic_compare_exchange_strong(&ii->goal, &goal, 0);
+			return;
+		}
+		goal = atomic_load(&ii->goal);
+	}
+	if (at >= goal) /* what became dirty behind us is for who made it so */
+		atomic_compare_exchange_strong(&ii->goal, &goal, 0);
+}
+
 /*
  * In the background: as much as the congestion threshold allows now, the rest as answers come in
  * (wb_done()). One thread at a time; a server in this process answers inside of it.
  */
 static void go_on(struct pf__io_inode *ii)
 {
-	uint64_t at = 0, goal;
-
-	if (atomic_exchange(&ii->pumping, true))
-		return;
-	goal = atomic_load(&ii->goal);
-	while (at < goal && !pf__conn_congested(ii->io->conn)) {
-		if (!write_one(ii, &at, goal)) {
-			/* All of it is under way, unless the goal was moved meanwhile. */
-			atomic_compare_exchange_strong(&ii->goal, &goal, 0);
-			break;
-		}
-		goal = atomic_load(&ii->goal);
+	/* Again when an answer came just before we let go: its thread left it to us. */
+	while (atomic_load(&ii->goal) && !pf__conn_congested(ii->io->conn) &&
+	       !atomic_exchange(&ii->pumping, true)) {
+		go_on_alone(ii);
+		atomic_store(&ii->pumping, false);
 	}
-	atomic_store(&ii->pumping, false);
 }
 
 void pf__io_write_behind(struct pf__io_inode *ii, uint64_t to)
@@ -439,7 +447,8 @@ static struct pf__io_inode *next_dirty(struct pf__io *io, uint64_t before, uint6
 	pf__list_for_each (l, &io->dirty) {
 		struct pf__io_inode *ii = pf__list_entry(l, struct pf__io_inode, dirty);
 
-		if (ii->dirty_since > before || ii->retry_at > now || ii->visited == round)
+		if ((ii->dirty_since > before && !atomic_load(&ii->goal)) || ii->retry_at > now ||
+		    ii->visited == round)
 			continue;
 		found = ii;
 		pf__inode_get(ii->inode);
@@ -461,7 +470,8 @@ static void pump_all(struct pf__io *io, uint64_t before)
 	struct pf__io_inode *ii;
 
 	while (!pf__conn_congested(io->conn) && (ii = next_dirty(io, before, now, round))) {
-		pf__io_write_behind(ii, UINT64_MAX);
+		/* Old enough, or begun and held up. */
+		pf__io_write_behind(ii, ii->dirty_since <= before ? UINT64_MAX : 0);
 		pf__mutex_lock(&io->lock);
 		if (!atomic_load(&ii->pages.ndirty))
 			ii->dirty_since = now; /* what comes from now on is younger */

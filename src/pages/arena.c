@@ -5,8 +5,9 @@
  * Blocks in use stand in two lists, as in 2Q. A block comes into "inactive"; if one of its pages is
  * read from its start a second time, or any in a later epoch than that of its birth, it moves to
  * "active" when the hand comes by, so that one pass over a large file does not push out what is
- * used again and again. An epoch is an eighth of the cache renewed. Readers note this in the block
- * without a lock, and write nothing where it is noted already.
+ * used again and again. It goes back when "active" grows too large, or when it was not used while
+ * the cache was renewed eight times. An epoch is an eighth of the cache renewed. Readers note this
+ * in the block without a lock, and write nothing where it is noted already.
  */
 #include "base/alloc.h"
 #include "base/arith.h"
@@ -23,6 +24,7 @@
 #define MIN_PAGES    256u /* 1 MiB */
 #define MAX_VICTIMS  512u /* blocks of one grace period */
 #define FREE_TRIES   64u
+#define OLD          64u /* epochs */
 #define IDLE         PF_NSEC_PER_SEC
 
 struct pf__chunk {
@@ -325,6 +327,22 @@ static void rebalance(struct pf__arena *a)
 	}
 }
 
+/* The hand of the active list: those that nobody uses any more would keep out for ever what is now
+ * used in turn, if that is more than a third of the cache. */
+static void age(struct pf__arena *a)
+{
+	uint32_t epoch = atomic_load_explicit(&a->epoch, memory_order_relaxed);
+	struct pf__block *b;
+
+	if (pf__list_empty(&a->active))
+		return;
+	b = pf__list_entry(a->active.prev, struct pf__block, lru);
+	if (epoch - atomic_load_explicit(&b->seen, memory_order_relaxed) > OLD)
+		move(a, b, false);
+	else if (used_again(b))
+		move(a, b, true);
+}
+
 /* Take blocks with at least want pages of memory out of their files, into a list. Pages. */
 static uint64_t evict(struct pf__arena *a, uint64_t want, struct pf__block **victims)
 {
@@ -338,6 +356,7 @@ static uint64_t evict(struct pf__arena *a, uint64_t want, struct pf__block **vic
 		struct pf__block *b;
 
 		rebalance(a);
+		age(a);
 		l = pf__list_empty(&a->inactive) ? a->active.prev : a->inactive.prev;
 		if (pf__list_empty(&a->inactive) && pf__list_empty(&a->active))
 			break;
@@ -353,6 +372,21 @@ static uint64_t evict(struct pf__arena *a, uint64_t want, struct pf__block **vic
 }
 
 /* ---- spares */
+
+/* Give back the memory of the spares themselves. Pages. */
+static uint64_t punch_spares(struct pf__spare *s)
+{
+	uint64_t got = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint64_t n = count(s->blocks[i]->resident);
+
+		if (n)
+			punch(s->arena, s->blocks[i]);
+		got += n - count(s->blocks[i]->resident);
+	}
+	return got;
+}
 
 /* Under the lock. 0; -EAGAIN: victims are to be freed after a grace period; -ENOMEM. */
 static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__block **victims)
@@ -373,12 +407,16 @@ static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__
 	total = atomic_load(&a->resident) + atomic_load(&a->promised) + pages;
 	if (total > a->limit)
 		total -= punch_free(a, total - a->limit);
-	if (total <= a->limit) {
-		s->pages = pages;
-		atomic_fetch_add(&a->promised, pages);
-		return 0;
+	if (total > a->limit) {
+		if (evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims))
+			return -EAGAIN;
+		total -= punch_spares(s);
 	}
-	return evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims) ? -EAGAIN : -ENOMEM;
+	if (total > a->limit)
+		return -ENOMEM;
+	s->pages = pages;
+	atomic_fetch_add(&a->promised, pages);
+	return 0;
 }
 
 static void put_back(struct pf__spare *s)

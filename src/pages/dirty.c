@@ -22,14 +22,15 @@ void pf__block_range(const struct pf__block *b, unsigned page, unsigned *lo, uns
 
 static int set_range(struct pf__block *b, unsigned page, unsigned lo, unsigned hi)
 {
-	if (lo == 0 && hi == PF_PAGE) {
-		b->partial &= ~(1ull << page);
-		return 0;
-	}
+	/* Also for a whole page: what is cut off it later must not want memory. */
 	if (!b->ranges)
 		b->ranges = pf__malloc(sizeof *b->ranges);
 	if (!b->ranges)
 		return -ENOMEM;
+	if (lo == 0 && hi == PF_PAGE) {
+		b->partial &= ~(1ull << page);
+		return 0;
+	}
 	b->ranges->lo[page] = (uint16_t)lo;
 	b->ranges->hi[page] = (uint16_t)hi;
 	b->partial |= 1ull << page;
@@ -192,15 +193,6 @@ bool pf__wb_begin(struct pf__pages *p, uint64_t from, uint64_t to, size_t max, s
 	return found;
 }
 
-/* Bytes from..to of a page (of the run) were not written. */
-static void page_again(struct pf__block *b, unsigned page, unsigned lo, unsigned hi)
-{
-	/* Memory for a range is there, or all of the page has to do; its other bytes count only if
-	 * it is up to date. */
-	if (pf__block_set_dirty(b, page, lo, hi) && (atomic_load(&b->uptodate) & 1ull << page))
-		pf__block_set_dirty(b, page, 0, PF_PAGE);
-}
-
 static void end_page(struct pf__wb *wb, struct pf__block *b, uint64_t at, enum pf__wb_end how,
 		     uint64_t written_to)
 {
@@ -215,8 +207,8 @@ static void end_page(struct pf__wb *wb, struct pf__block *b, uint64_t at, enum p
 		return;
 	}
 	lo = pf__max_u64(lo, written_to);
-	if (lo < hi)
-		page_again(b, page, (unsigned)(lo - start), (unsigned)(hi - start));
+	if (lo < hi) /* the memory for it is there: the page was dirty before */
+		(void)pf__block_set_dirty(b, page, (unsigned)(lo - start), (unsigned)(hi - start));
 }
 
 void pf__wb_end(struct pf__wb *wb, enum pf__wb_end how, size_t n)

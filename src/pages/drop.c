@@ -41,10 +41,11 @@ static void drop_block(struct pf__block *b, uint64_t bits, uint64_t overtaken)
 {
 	uint64_t gone;
 
-	if (b->writers) /* a mapping may have changed them: they are found by pf_msync() */
+	if (b->writers) { /* a mapping may have changed them: they go when it does */
+		b->stale |= bits;
 		return;
-	pf__block_clear_dirty(b,
-			      overtaken); /* also of pages that are being read: these are voided */
+	}
+	pf__block_clear_dirty(b, overtaken); /* also of pages being read: they are voided */
 	if (b->pins && !b->maps && gone_for_good(b, bits)) {
 		detach(b);
 		return;

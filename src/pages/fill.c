@@ -6,13 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* Which pages of b, from page on, can be read as one run: its first bits. */
+/* Pages of b that are not there and not under way. */
 static uint64_t absent(const struct pf__block *b)
 {
 	return ~(atomic_load_explicit(&b->uptodate, memory_order_relaxed) | b->reading |
 		 b->writeback);
 }
 
+/* How many of them follow each other from first on. */
 static unsigned run_length(uint64_t bits, unsigned first, unsigned max)
 {
 	uint64_t left = bits >> first;
@@ -119,7 +120,7 @@ static void merge(struct pf__fill *f, size_t got)
 	if (got > PF_PAGE)
 		got = PF_PAGE;
 	memset(f->bounce + got, 0, PF_PAGE - got);
-	if (!(b->dirty & 1ull << page)) { /* written back or given up meanwhile */
+	if (!(b->dirty & 1ull << page)) { /* given up or cut off meanwhile */
 		memcpy(to, f->bounce, PF_PAGE);
 		return;
 	}

@@ -30,12 +30,15 @@ static void node_free(struct pf__rcu_head *head)
 	pf__free(pf__container_of(head, struct pf__index_node, rcu));
 }
 
-/* One level more on top. */
-static int grow(struct pf__index *x)
+/* One level more on top; of an empty tree the one that n needs. */
+static int grow(struct pf__index *x, uint64_t n)
 {
 	struct pf__index_node *old = pf__index_node_of(x->root), *node;
+	unsigned shift = old ? old->shift + PF_INDEX_BITS : 0;
 
-	node = node_new(old ? old->shift + PF_INDEX_BITS : 0);
+	while (!x->root && n >> shift >= PF_INDEX_WAYS)
+		shift += PF_INDEX_BITS;
+	node = node_new(shift);
 	if (!node)
 		return -ENOMEM;
 	if (x->root) {
@@ -54,7 +57,7 @@ static int make_room(struct pf__index *x, uint64_t n)
 
 		if (node ? n >> node->shift < PF_INDEX_WAYS : n == 0)
 			return 0;
-		if (grow(x))
+		if (grow(x, n))
 			return -ENOMEM;
 	}
 }
@@ -128,21 +131,21 @@ void pf__index_tag(struct pf__index *x, uint64_t n, bool dirty)
 void pf__index_remove(struct pf__index *x, uint64_t n)
 {
 	struct pf__index_node *path[MAX_LEVELS];
-	int depth = path_to(x, n, path);
+	int depth = path_to(x, n, path), top = depth;
 
 	untag(x, n, path, depth);
-	while (depth--) {
-		struct pf__index_node *node = path[depth];
-
-		pf__rcu_store(node->slot[slot_of(node, n)], NULL);
-		node->present &= ~(1ull << slot_of(node, n));
-		if (node->present)
-			return;
-		if (depth == 0)
-			pf__rcu_store(x->root, NULL);
-		pf__rcu_defer(&node->rcu, node_free);
+	/* Nodes that hold nothing else go too, out of sight before they are deferred: readers who
+	 * come later must not find them, and who makes the deferred calls may be at it already. */
+	while (top && path[top - 1]->present == 1ull << slot_of(path[top - 1], n))
+		top--;
+	if (top) {
+		path[top - 1]->present &= ~(1ull << slot_of(path[top - 1], n));
+		pf__rcu_store(path[top - 1]->slot[slot_of(path[top - 1], n)], NULL);
+	} else {
+		pf__rcu_store(x->root, NULL);
 	}
-	pf__rcu_store(x->root, NULL);
+	while (depth-- > top)
+		pf__rcu_defer(&path[depth]->rcu, node_free);
 }
 
 static void *next_below(const struct pf__index_node *node, uint64_t *n, bool dirty)

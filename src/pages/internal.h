@@ -12,7 +12,8 @@
 #include "pages/pages.h"
 #include <stdatomic.h>
 
-/* Which bytes of its dirty pages are dirty: made when the first page is not dirty as a whole. */
+/* Which bytes of its dirty pages are dirty: made with the first dirty page, kept until the block
+ * leaves the file, so that less of a page can be made dirty without fail. */
 struct pf__ranges {
 	uint16_t lo[PF_BLOCK_PAGES], hi[PF_BLOCK_PAGES];
 };
@@ -33,6 +34,7 @@ struct pf__block {
 	/* pages->lock: */
 	uint64_t dirty, writeback, reading;
 	uint64_t voided;   /* of reading: not to be taken in */
+	uint64_t stale;    /* would have gone, but for a mapping that may change them */
 	uint64_t partial;  /* of dirty: only the bytes that ranges tells */
 	uint64_t resident; /* pages that have memory */
 	uint32_t pins;     /* who uses the memory without the lock: it stays in the block */
@@ -107,7 +109,7 @@ uint64_t pf__block_clear_uptodate(struct pf__block *b, uint64_t pages);
 /* ---- dirty.c; under pages->lock */
 void pf__block_range(const struct pf__block *b, unsigned page, unsigned *lo, unsigned *hi);
 /* Make bytes lo..hi of a page dirty, and what lies between them and those that are dirty already.
- * 0 or -ENOMEM. */
+ * 0 or -ENOMEM: not if the block had dirty pages before. */
 int pf__block_set_dirty(struct pf__block *b, unsigned page, unsigned lo, unsigned hi);
 void pf__block_clear_dirty(struct pf__block *b, uint64_t pages);
 

@@ -53,7 +53,7 @@ static void used(struct pf__block *b, uint64_t pages, uint64_t starts)
 }
 
 const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
-			   uint32_t *stamp)
+			   struct pf__stamp *stamp)
 {
 	struct pf__block *b = pf__index_find(&p->index, offset >> PF_BLOCK_SHIFT);
 	unsigned page = pf__page_in_block(offset >> PF_PAGE_SHIFT), run, want;
@@ -62,7 +62,8 @@ const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, siz
 
 	if (!b)
 		return NULL;
-	*stamp = atomic_load_explicit(&b->drops, memory_order_acquire);
+	stamp->drops = &b->drops;
+	stamp->seen = atomic_load_explicit(&b->drops, memory_order_acquire);
 	bits = atomic_load_explicit(&b->uptodate, memory_order_acquire) >> page;
 	if (!(bits & 1))
 		return NULL;
@@ -72,19 +73,6 @@ const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, siz
 	want = (unsigned)((in_page + *n + PF_PAGE - 1) >> PF_PAGE_SHIFT);
 	used(b, pf__bits(page, want), in_page ? 0 : 1ull << page);
 	return b->data + (offset & (PF_BLOCK - 1));
-}
-
-bool pf__pages_unchanged(struct pf__pages *p, uint64_t offset, uint32_t stamp)
-{
-	struct pf__block *b = pf__index_find(&p->index, offset >> PF_BLOCK_SHIFT);
-
-	/* What was copied was read before this. */
-#ifdef __SANITIZE_THREAD__ /* it knows no fences; the copy is none of its business */
-	return b && atomic_load(&b->drops) == stamp;
-#else
-	atomic_thread_fence(memory_order_acquire);
-	return b && atomic_load_explicit(&b->drops, memory_order_relaxed) == stamp;
-#endif
 }
 
 enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page)
@@ -133,6 +121,26 @@ uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t e
 	}
 	pf__mutex_unlock(&p->lock);
 	return first < end ? first : end;
+}
+
+uint64_t pf__pages_first_there(struct pf__pages *p, uint64_t first, uint64_t end)
+{
+	uint64_t number = pf__block_of(first), found = end;
+	struct pf__block *b;
+
+	pf__mutex_lock(&p->lock);
+	for (; found == end && (b = pf__index_next(&p->index, &number, false)); number++) {
+		uint64_t bits = atomic_load_explicit(&b->uptodate, memory_order_relaxed);
+
+		if (number * PF_BLOCK_PAGES >= end)
+			break;
+		if (number == pf__block_of(first))
+			bits &= ~0ull << pf__page_in_block(first);
+		if (bits)
+			found = number * PF_BLOCK_PAGES + (unsigned)__builtin_ctzll(bits);
+	}
+	pf__mutex_unlock(&p->lock);
+	return pf__min_u64(found, end);
 }
 
 uint32_t pf__pages_turn(struct pf__pages *p)
@@ -185,6 +193,12 @@ static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writa
 	b->pins--;
 	b->maps -= map;
 	b->writers -= writable;
+	p->maps -= map;
+	if (!b->writers && b->stale) {
+		b->voided |= b->stale & b->reading;
+		pf__block_clear_uptodate(b, b->stale & ~b->reading);
+		b->stale = 0;
+	}
 	if (!b->detached)
 		pf__block_drop_if_empty(b);
 	else if (!b->pins)
@@ -254,6 +268,7 @@ int pf__pages_pin_range(struct pf__pages *p, uint64_t offset, size_t len, uint64
 	if (!r) {
 		(*block)->pins++;
 		(*block)->maps++;
+		p->maps++;
 		(*block)->writers += writable;
 	}
 	pf__mutex_unlock(&p->lock);

@@ -10,9 +10,9 @@
  *	absent      nothing is known
  *	reading     a READ for it is under way; nobody else touches its bytes
  *	uptodate    its bytes are the file's; those behind the end of the file are zero
- *	dirty       some of its bytes, one range, wait to be written back; may be uptodate as well.
- *If it is not, the other bytes mean nothing writeback   they are being written; its bytes do not
- *change meanwhile
+ *	dirty       some of its bytes, one range, wait to be written back; the others
+ *	            mean nothing unless it is uptodate as well
+ *	writeback   these are being written; no write changes them meanwhile
  *
  *	absent -> reading -> uptodate (or absent: error, or voided by an invalidation meanwhile)
  *	absent, uptodate -> dirty -> writeback -> as before it was dirty (or dirty again, or absent)
@@ -28,6 +28,7 @@
 #include "base/lock.h"
 #include "base/slice.h"
 #include "pages/index.h"
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,6 +82,7 @@ struct pf__pages {
 	struct pf__mutex lock; /* guards what follows */
 	struct pf__index index;
 	unsigned nowrite;                    /* who holds write-back */
+	_Atomic unsigned maps;               /* ranges pinned for mappings */
 	_Atomic uint64_t ndirty, nwriteback; /* pages; also read without the lock, as a hint */
 	_Atomic uint64_t nblocks;
 	/* Changes whenever a page stops to be read or written back: a futex word. */
@@ -92,13 +94,26 @@ void pf__pages_init(struct pf__pages *p, struct pf__arena *arena);
 /* All blocks go. Nobody reads, nothing is under way. */
 void pf__pages_destroy(struct pf__pages *p);
 
+struct pf__stamp {
+	const _Atomic uint32_t *drops;
+	uint32_t seen;
+};
 /* In an RCU section: up to max bytes at offset that are up to date and lie in one piece; *n says
  * how many. NULL: not there. They may go, and the memory be filled anew, while they are copied:
  * afterwards *stamp tells. */
 const char *pf__pages_peek(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
-			   uint32_t *stamp);
-/* In the same RCU section: no page near offset has gone since the stamp. */
-bool pf__pages_unchanged(struct pf__pages *p, uint64_t offset, uint32_t stamp);
+			   struct pf__stamp *stamp);
+/* In the same RCU section: no page of the block has gone since the stamp. */
+static inline bool pf__pages_unchanged(const struct pf__stamp *stamp)
+{
+	/* What was copied was read before this. */
+#ifdef __SANITIZE_THREAD__ /* it knows no fences; the copy is none of its business */
+	return atomic_load(stamp->drops) == stamp->seen;
+#else
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(stamp->drops, memory_order_relaxed) == stamp->seen;
+#endif
+}
 
 /* What a caller who found a page missing should do. */
 enum pf__page_state {
@@ -111,6 +126,8 @@ enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page);
 bool pf__pages_in_use(struct pf__pages *p, uint64_t page);
 /* The first page from first on, before end, that is not up to date; end: none. */
 uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t end);
+/* The first page from first on, before end, that is up to date; end: none. */
+uint64_t pf__pages_first_there(struct pf__pages *p, uint64_t first, uint64_t end);
 /* Wait until p->turn moves away from turn: around the caller's own way of sleeping. */
 uint32_t pf__pages_turn(struct pf__pages *p); /* announces a waiter */
 void pf__pages_waited(struct pf__pages *p);   /* takes it back */
@@ -213,8 +230,9 @@ void pf__pages_release(struct pf__pages *p);
 
 /* ---- memory that stays where it is */
 
-/* Borrow the block of page (which exists): its memory stays as it is, even if the file's data does
- * not. Where the page lies; NULL: not there. */
+/* Borrow the block of page: its memory stays this block's. If its pages are dropped while nothing
+ * is under way in it, it leaves the file as it is; else its bytes may change in place, as by a
+ * write. Where the page lies; NULL: there is no block. */
 char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block);
 void pf__pages_unpin(struct pf__pages *p, struct pf__block *block);
 /*

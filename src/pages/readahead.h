@@ -4,7 +4,7 @@
  * of each that came to the mark, answers with ranges of pages. Knows nothing of what is cached and
  * sends nothing. No locking: one caller at a time.
  *
- * Sequential reads open a window that doubles up to the limit; the mark stands at its beginning, so
+ * Sequential reads open a window that grows up to the limit; the mark stands at its beginning, so
  * that the next window is asked for while this one is read. Reads that come in equal strides,
  * forward or backward, get the next pieces of that stride. All others are random: nothing ahead.
  */

@@ -146,7 +146,10 @@ static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf
 		/* Its bytes are in use. It will be asked for again. */
 		b->voided |= b->reading & x->bit;
 		pf__block_clear_uptodate(b, b->writeback & x->bit);
-		pf__slice_skip(s, x->hi - x->lo);
+		if (b->dirty & x->bit) /* they are not: the answer comes beside them */
+			replace_dirty(x, s);
+		else
+			pf__slice_skip(s, x->hi - x->lo);
 	} else if (is_uptodate(x)) {
 		copy_piece(x, x->lo, x->hi, s);
 	} else if (whole && !(b->dirty & x->bit) && pf__block_touch(b, x->bit, spare)) {

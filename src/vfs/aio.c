@@ -77,10 +77,13 @@ static __thread const struct pf__aio *working_for;
 
 /* ---- the call itself */
 
-/* What can be done without waiting for the server: true, and the result. Nothing yet. */
+/* What can be done without waiting for the server: true, and the result. */
 static bool pf__aio_try(struct pf__open_file *of, const struct op *op, ssize_t *result)
 {
-	return false;
+	if (op->kind != AIO_READ || !op->iov.iov_len)
+		return false;
+	*result = pf__read_cached(of, op->iov.iov_base, op->iov.iov_len, op->offset);
+	return *result == (ssize_t)op->iov.iov_len;
 }
 
 static ssize_t op_run(struct pf__open_file *of, const struct op *op)

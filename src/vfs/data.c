@@ -48,7 +48,7 @@ static const char *pin(struct pf__open_file *of, uint64_t offset, size_t max, si
 	if (!at)
 		return NULL;
 	pf__rcu_read_lock();
-	seen = pf__pages_peek(p, offset, max, n, &(uint32_t){0});
+	seen = pf__pages_peek(p, offset, max, n, &(struct pf__stamp){0});
 	pf__rcu_read_unlock();
 	if (seen)
 		return seen;
@@ -260,7 +260,9 @@ static int sync_range(struct pf_file *file, off_t offset, off_t length, unsigned
 		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
 	if (!r && (flags & SYNC_FILE_RANGE_WRITE))
 		pf__io_flush_begin(of->super->io, of->inode, (uint64_t)offset, end);
-	if (!r && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
+	if (!r && (flags & SYNC_FILE_RANGE_WRITE) && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
+		r = pf__io_flush(of->super->io, of->inode, (uint64_t)offset, end);
+	else if (!r && (flags & SYNC_FILE_RANGE_WAIT_AFTER))
 		r = pf__io_wait(of->super->io, of->inode, (uint64_t)offset, end);
 	late = flags & (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER)
 		   ? pf__io_error(&of->io)

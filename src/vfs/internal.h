@@ -56,6 +56,9 @@ ssize_t pf__read_at(struct pf__open_file *of, const struct iovec *iov, int iovcn
 ssize_t pf__write_at(struct pf__open_file *of, const struct iovec *iov, int iovcnt, off_t offset,
 		     off_t *end);
 
+/* What is cached, and known to be current, is copied and nothing else. -EAGAIN: not all is. */
+ssize_t pf__read_cached(struct pf__open_file *of, void *buf, size_t count, off_t offset);
+
 /* ---- vfs/data.c */
 void pf__stats(const struct pf__super *s, struct pf_stats *st);
 /* ---- vfs/aio.c */

@@ -410,11 +410,36 @@ ssize_t pf_preadv(struct pf_file *file, const struct iovec *iov, int iovcnt, off
 	return n < 0 ? pf__fail_op((int)n, "read", NULL) : n;
 }
 
+ssize_t pf__read_cached(struct pf__open_file *of, void *buf, size_t count, off_t offset)
+{
+	int flags = atomic_load_explicit(&of->flags, memory_order_relaxed);
+	uint64_t end;
+
+	if (offset < 0 || !count || count > MAX_COUNT || !pf__file_seekable(of) ||
+	    !pf__io_is_cached(&of->io, (uint32_t)flags))
+		return -EAGAIN;
+	end = (uint64_t)offset + count;
+	if (end > pf__inode_size(of->inode) ||
+	    (of->super->io->auto_inval && !pf__inode_size_valid(of->inode, pf__now_coarse())))
+		return -EAGAIN;
+	return pf__cached_read_there(&of->io, buf, count, (uint64_t)offset);
+}
+
+static ssize_t pread_there(struct pf_file *file, void *buf, size_t count, off_t offset)
+{
+	struct pf__open_file *of;
+
+	if (pf__file_check(file, PF_NEED_HANDLE | PF_NEED_READ | PF_NEED_REGULAR, &of))
+		return -EAGAIN; /* the long way says why */
+	return pf__read_cached(of, buf, count, offset);
+}
+
 ssize_t pf_pread(struct pf_file *file, void *buf, size_t count, off_t offset)
 {
 	struct iovec iov = {buf, count};
+	ssize_t n = pread_there(file, buf, count, offset);
 
-	return pf_preadv(file, &iov, 1, offset);
+	return n > 0 ? n : pf_preadv(file, &iov, 1, offset);
 }
 
 static ssize_t pwritev_checked(struct pf_file *file, const struct iovec *iov, int iovcnt,

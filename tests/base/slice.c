@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Walking along a caller's vectors. */
-#include "../unit.h"
 #include "base/slice.h"
+#include "../unit.h"
 #include <string.h>
 
 static char bytes[] = "abcdefghijklmnop";

@@ -115,6 +115,16 @@ static void writer_of_a_page_under_way_reads(void **state)
 
 /* ---- dirty data without anybody who could send it */
 
+static int waiting_requests(struct wdata *w)
+{
+	int n;
+
+	pthread_mutex_lock(&w->lock);
+	n = (int)(w->nheld - w->taken);
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
 /* The last writer's patience ends while other WRITEs are under way; these fail softly later. */
 static void last_writer_goes_before_his_writes(void **state)
 {
@@ -126,7 +136,7 @@ static void last_writer_goes_before_his_writes(void **state)
 	put_at(t.f, 1, 0, 32 * PAGE);
 	j = job(&t, job_close, 0, 0, 0);
 	while (!j->done) {
-		if (t.w->nheld - t.w->taken > 2)
+		if (waiting_requests(t.w) > 2)
 			wdata_go(t.w, wdata_held(t.w));
 		nap_ms(5);
 	}

@@ -26,9 +26,11 @@ static uint32_t largest(struct mock_data *d)
 {
 	uint32_t most = 0;
 
+	pthread_mutex_lock(&d->m->lock);
 	for (size_t i = 0; i < d->nreads; i++)
 		if (d->seen[i].size > most)
 			most = d->seen[i].size;
+	pthread_mutex_unlock(&d->m->lock);
 	return most;
 }
 
@@ -37,12 +39,14 @@ static uint64_t farthest(struct mock_data *d)
 {
 	uint64_t most = 0;
 
+	pthread_mutex_lock(&d->m->lock);
 	for (size_t i = 0; i < d->nreads; i++) {
 		uint64_t end = d->seen[i].offset + d->seen[i].size;
 
 		if (end > d->seen[i].mark && end - d->seen[i].mark > most)
 			most = end - d->seen[i].mark;
 	}
+	pthread_mutex_unlock(&d->m->lock);
 	return most;
 }
 

@@ -35,7 +35,7 @@ if [ -n "${PF_REFERENCE:-}" ]; then
 	cp "$here/kernel_portfire.sh" "$top/bin/portfire" && chmod 755 "$top/bin/portfire"
 	cp "$PF_BUILD/tests/real/exercise_kernel" "$top/bin/exercise"
 else
-	cp "$PF_BUILD"/{portfire,tests/real/exercise,libportfire.so.0} "$top/bin/"
+	cp "$PF_BUILD"/{portfire,tests/real/exercise,tests/real/bigfile,libportfire.so.0} "$top/bin/"
 fi
 chmod -R a+rX "$top"
 [ "$who" = nobody ] && chown 65534:65534 "$top/tmp" "$top/work"
@@ -47,7 +47,7 @@ processes_left() {
 setsid env -i PATH="$top/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
 	LD_LIBRARY_PATH="$top/bin" HOME="$top/work" TMPDIR="$top/tmp" LC_ALL=C.UTF-8 "$mark" \
 	${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} ${UBSAN_OPTIONS:+UBSAN_OPTIONS="$UBSAN_OPTIONS"} \
-	${TSAN_OPTIONS:+TSAN_OPTIONS="$TSAN_OPTIONS"} SERVER="$name" WHO="$who" T="$top/work" \
+	${TSAN_OPTIONS:+TSAN_OPTIONS="$TSAN_OPTIONS"} ${PF_BIG_MIB:+PF_BIG_MIB="$PF_BIG_MIB"} SERVER="$name" WHO="$who" T="$top/work" \
 	"${become[@]}" timeout -k 5 "$limit" bash "$top/bin/test_$name.sh" </dev/null
 status=$?
 [ $status = 124 ] && echo "not ok - it did not end within $limit seconds"

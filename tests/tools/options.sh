@@ -14,6 +14,17 @@ check "info with a path is one" status 2 pf info [ "$server" . {} ] x
 check "a bad --color is one" status 2 pf ls --color=red
 check "a bad --timeout is one" status 2 pf ls --timeout=soon
 check "a bad --request-timeout is one" status 2 pf ls --request-timeout=-1
+check "a bad --cache is one" status 2 pf ls --cache=maybe
+check "its values are told" prints "--cache wants none, auto or always, not 'maybe'" pf ls --cache maybe
+for size in '' M 64X 64MB -1 1.5G ' 1M' 99999999999999999999 9999999999T; do
+	check "--cache-size '$size' is one" status 2 pf ls --cache-size "$size"
+	check "--dirty-size '$size' is one" status 2 pf ls --dirty-size "$size"
+done
+check "it is told with the option's name" prints "--dirty-size wants bytes, as in 64M, not '64X'" \
+	pf ls --dirty-size=64X
+check "too small a --cache-size is one" status 2 pf ls --cache-size=1023K
+check "the least is told" prints "--cache-size: 1023K is less than 1.0M" pf ls --cache-size=1023K
+check "too small a --dirty-size is one" prints "--dirty-size: 0 is less than 256K" pf ls --dirty-size=0
 check "a bad -j is one" status 2 pf cp -j 0 a b
 check "a bad --sparse is one" status 2 pf cp --sparse=maybe a b
 check "a bracket that is not closed is one" status 2 pf ls [ x
@@ -53,4 +64,19 @@ check "options after all" test "$(pf ls [ "$server" src {} ] {}/file -l)" = "${w
 check "the server after the paths" test "$(pf ls {}/file -l [ "$server" src {} ])" = "${want/file/"{}/file"}"
 check "after -- no word is an option" prints "portfire: cat: -l: No such file" pf cat [ "$server" src {} ] -- -l
 check "after -- a bracket is a path" prints "portfire: cat: [: No such file" pf cat -- [
+
+for c in ls cat cp info bench; do
+	check "$c --help shows the cache's options" prints "--cache-size=SIZE" pf $c --help
+done
+# told OPTION...: what info tells with them.
+told() {
+	pf info "$@" [ "$server" src {} ] | sed -n 's/^\(cache\|writeback\|io.cache_limit\): //p' | tr '\n' ' '
+}
+check "--cache none reaches the library" prints "none " told --cache none
+check "--cache always does" prints "always " told --cache=always
+check "auto is the default" prints "auto " told
+check "--cache-size in MiB does" prints " 67108864 " told --cache-size=64M
+check "in KiB" prints " 67108864 " told --cache-size 65536K
+check "in GiB" prints " 1073741824 " told --cache-size 1G
+check "in bytes" prints " 1048576 " told --cache-size 1048576
 done_testing
