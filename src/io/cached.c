@@ -125,7 +125,7 @@ static int fetch(struct reader *r, bool again)
 		return -EAGAIN;
 	if (pf__pages_state(&r->f->ii->pages, first) == PF_PAGE_BUSY) {
 		r->misses++;
-		err = pf__page_wait(r->f->ii, first);
+		err = pf__page_wait(r->f->ii, first, false);
 	} else {
 		r->misses += again ? 0 : end - first;
 		err =

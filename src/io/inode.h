@@ -95,8 +95,9 @@ int pf__fetch_ahead(struct pf__io_file *f, uint32_t flags, uint64_t first, uint6
 		    bool ahead);
 /* A read that found n pages from first on: perhaps it came to where more is to be read ahead. */
 void pf__fetch_hit(struct pf__io_file *f, uint32_t flags, uint64_t first, uint64_t n, uint64_t eof);
-/* Wait while a page is being read or written back. 0 or -EINTR. */
-int pf__page_wait(struct pf__io_inode *ii, uint64_t page);
+/* Wait until a page that is being read, or is written back and not up to date, can be looked at;
+ * change: until it is neither read nor written back. 0 or -EINTR. */
+int pf__page_wait(struct pf__io_inode *ii, uint64_t page, bool change);
 
 /* ---- writeback.c */
 /* Data was made dirty: it is in the list. Does not wait. */

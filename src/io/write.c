@@ -147,6 +147,8 @@ static int read_page(struct writer *w)
 
 	if (w->c->nowait)
 		return -EAGAIN;
+	if (page * PF_PAGE >= eof) /* cannot be: no page is dirty behind the end */
+		return -EIO;
 	return pf__fetch_one(w->f, w->c, page, page + 1, eof, &seen);
 }
 
@@ -182,7 +184,7 @@ static int back_step(struct writer *w)
 	case PF_PUT_DONE:
 		return 0;
 	case PF_PUT_BUSY:
-		return w->c->nowait ? -EAGAIN : pf__page_wait(w->f->ii, w->offset / PF_PAGE);
+		return w->c->nowait ? -EAGAIN : pf__page_wait(w->f->ii, w->offset / PF_PAGE, true);
 	case PF_PUT_READ:
 		return read_page(w);
 	case PF_PUT_SPARE:

@@ -97,6 +97,8 @@ int pf__fill_begin(struct pf__pages *p, uint64_t first, unsigned max, uint64_t e
 	int r;
 
 	*f = (struct pf__fill){.pages = p, .first = first, .offset = first * PF_PAGE};
+	if (first >= end)
+		return 0;
 	max = (unsigned)pf__min_u64(max, end - first);
 	pf__mutex_lock(&p->lock);
 	r = gather(f, max, ahead, spare);

@@ -93,6 +93,19 @@ enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page)
 	return state;
 }
 
+bool pf__pages_in_use(struct pf__pages *p, uint64_t page)
+{
+	uint64_t bit = 1ull << pf__page_in_block(page);
+	struct pf__block *b;
+	bool used;
+
+	pf__mutex_lock(&p->lock);
+	b = pf__index_find(&p->index, pf__block_of(page));
+	used = b && ((b->reading | b->writeback) & bit);
+	pf__mutex_unlock(&p->lock);
+	return used;
+}
+
 uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t end)
 {
 	pf__mutex_lock(&p->lock);

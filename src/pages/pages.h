@@ -122,6 +122,8 @@ enum pf__page_state {
 	PF_PAGE_ABSENT, /* read it; perhaps it has dirty bytes */
 };
 enum pf__page_state pf__pages_state(struct pf__pages *p, uint64_t page);
+/* Is the page being read or written back, so that its bytes must not be changed? */
+bool pf__pages_in_use(struct pf__pages *p, uint64_t page);
 /* The first page from first on, before end, that is not up to date; end: none. */
 uint64_t pf__pages_first_missing(struct pf__pages *p, uint64_t first, uint64_t end);
 /* The first page from first on, before end, that is up to date; end: none. */

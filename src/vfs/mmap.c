@@ -211,10 +211,15 @@ static int note_changes(struct pf_mapping *m, size_t offset, size_t length)
 
 		if (sum == m->sums[i])
 			continue;
+		/* As a writer: the file does not become shorter meanwhile. */
+		r = pf__io_write_begin(&m->of->io, false, false);
+		if (r)
+			return r;
 		pf__inode_attr(m->of->inode, 0, 0, &attr);
 		if (at < attr.attr.size)
 			r = pf__io_mark_dirty(&m->of->io, at / PF_PAGE,
 					      (unsigned)pf__min_u64(attr.attr.size - at, PF_PAGE));
+		pf__io_write_end(&m->of->io, false);
 		if (!r)
 			m->sums[i] = sum;
 	}

@@ -81,6 +81,38 @@ static void overwritten_directly_while_it_is_read(void **state)
 	finish(&t);
 }
 
+/* ---- who changes a page that is being written back waits for that */
+
+static long job_unhold(struct job *j)
+{
+	nap_ms(100);
+	wdata_unhold(j->t.w);
+	return 0;
+}
+
+/* Without a service thread he has to read the answer himself. */
+static void writer_of_a_page_under_way_reads(void **state)
+{
+	struct mock_options o = options_of(&(struct how){.writeback = true});
+	struct pf_file *f;
+	struct job *j;
+	struct t t;
+
+	o.pf.no_service_thread = true;
+	t = (struct t){.m = mock_start(&o)};
+	t.w = wdata_new(t.m, "foo", FOO, PAGE);
+	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &f));
+	put_at(f, 1, 0, PAGE); /* up to date as well */
+	wdata_hold(t.w, FUSE_WRITE);
+	ok(pf_sync_file_range(f, 0, 0, SYNC_FILE_RANGE_WRITE));
+	j = job(&t, job_unhold, 0, 0, 0);
+	put_at(f, 2, 0, 100);
+	ok(job_join(j));
+	ok(pf_close(f));
+	assert_server_turn(&t, 2, 0, 100);
+	finish(&t);
+}
+
 /* ---- dirty data without anybody who could send it */
 
 static int waiting_requests(struct wdata *w)
@@ -363,6 +395,7 @@ int main(int argc, char **argv)
 	    write_test(truncated_while_it_is_read),
 	    write_test(cut_while_it_is_read),
 	    write_test(overwritten_directly_while_it_is_read),
+	    write_test(writer_of_a_page_under_way_reads),
 	    write_test(last_writer_goes_before_his_writes),
 	    write_test(stop_with_times_that_it_does_not_take),
 	    write_test(congested_for_ever),
