@@ -295,6 +295,28 @@ static int open_inode(const struct opening *o, struct pf__inode *inode)
 	return r;
 }
 
+/*
+ * What was there all the same, CREATE has truncated. If others have it open for writing, data of
+ * theirs may have been on its way: then it is truncated once more, with them held back.
+ */
+static int truncate_created(const struct opening *o, struct pf__open_file *of)
+{
+	struct pf__super *s = o->f.super;
+	int r = 0;
+
+	if (!(o->flags & O_TRUNC) || !pf__conn_has(s->conn, FUSE_ATOMIC_O_TRUNC))
+		return 0;
+	if (pf__inode_owned(of->inode) && pf__inode_size(of->inode))
+		r = pf__truncate(&o->f, of->inode, of, 0);
+	else
+		pf__io_truncated(s->io, of->inode, 0, 0);
+	if (r) {
+		pf__io_file_close(&of->io);
+		pf__release_sync(of);
+	}
+	return r;
+}
+
 /* An inode that CREATE or TMPFILE made and opened. */
 static int open_created(const struct opening *o, struct pf__inode *inode,
 			const struct fuse_open_out *open)
@@ -311,10 +333,9 @@ static int open_created(const struct opening *o, struct pf__inode *inode,
 		pf__inode_put(o->f.super->cache, inode);
 		return r;
 	}
-	/* It may have been there all the same. */
-	if ((o->flags & O_TRUNC) && pf__conn_has(o->f.super->conn, FUSE_ATOMIC_O_TRUNC))
-		pf__io_truncated(o->f.super->io, inode, 0, 0);
 	r = adopt_handle(of, open, o->flags);
+	if (!r)
+		r = truncate_created(o, of);
 	if (!r)
 		r = publish(o, of);
 	if (r)
