@@ -264,6 +264,44 @@ static void what_mmap_refuses(void **state)
 	finish(&t);
 }
 
+/* Whoever looks at it sees a direct write at once, and so does a cached read. */
+static void direct_write_is_seen(void **state)
+{
+	struct t t = begin(.size = 2 * PAGE);
+	struct map map = map_shared(t.f, 2 * PAGE);
+	char c = 0;
+
+	ok(pf_setfl(t.f, O_DIRECT));
+	assert_int_equal(pf_pwrite(t.f, "DDDD", 4, 100), 4);
+	assert_memory_equal(map.p + 100, "DDDD", 4);
+	ok(pf_setfl(t.f, 0));
+	assert_int_equal(pf_pread(t.f, &c, 1, 101), 1);
+	assert_int_equal(c, 'D');
+	ok(pf_munmap(map.m));
+	assert_int_equal(pf_pread(t.f, &c, 1, 102), 1);
+	assert_int_equal(c, 'D');
+	ok(pf_close(t.f));
+	t.f = NULL;
+	wdata_assert_at(t.w, 100, "DDDD", 4);
+	finish(&t);
+}
+
+/* What a writable mapping keeps from going goes with the mapping. */
+static void invalidated_while_mapped(void **state)
+{
+	struct t t = begin(.size = PAGE);
+	struct map map = map_shared(t.f, PAGE);
+	char c = 0;
+
+	wdata_put(t.w, 50, "new", 3);
+	mock_notify_inval_inode(t.m, FOO, 0, PAGE);
+	mock_settle(t.m);
+	ok(pf_munmap(map.m));
+	assert_int_equal(pf_pread(t.f, &c, 1, 50), 1);
+	assert_int_equal(c, 'n');
+	finish(&t);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +317,8 @@ int main(int argc, char **argv)
 	    write_test(mapped_change_sets_the_times),
 	    write_test(extend_and_write_through_mappings),
 	    write_test(what_mmap_refuses),
+	    write_test(direct_write_is_seen),
+	    write_test(invalidated_while_mapped),
 	};
 
 	return run_write_tests(argc, argv, tests);
