@@ -146,6 +146,28 @@ static ssize_t floor_pread(struct handle *h, void *buf, size_t size, off_t off)
 	return call(h->fs, FUSE_READ, h->nodeid, &in, sizeof(in), buf, size);
 }
 
+/* Header, arguments and the caller's bytes in one message, as a client has to. */
+static ssize_t floor_pwrite(struct handle *h, const void *buf, size_t size, off_t off)
+{
+	struct fs *fs = h->fs;
+	struct fuse_write_in in = {.fh = h->fh, .offset = off, .size = size};
+	struct fuse_in_header header = {.len = sizeof(header) + sizeof(in) + size,
+					.opcode = FUSE_WRITE,
+					.unique = fs->unique += 2,
+					.nodeid = h->nodeid};
+	struct iovec iov[] = {{&header, sizeof(header)}, {&in, sizeof(in)}, {(void *)buf, size}};
+	struct {
+		struct fuse_out_header h;
+		struct fuse_write_out out;
+	} reply;
+
+	if (writev(fs->fd, iov, 3) != (ssize_t)header.len)
+		return -errno;
+	if (read(fs->fd, &reply, sizeof(reply)) != sizeof(reply))
+		return -EIO;
+	return reply.h.error ? reply.h.error : (ssize_t)reply.out.size;
+}
+
 const struct client client_floor = {
     .name = "floor",
     .start = floor_start,
@@ -154,4 +176,5 @@ const struct client client_floor = {
     .close = floor_close,
     .fstat = floor_fstat,
     .pread = floor_pread,
+    .pwrite = floor_pwrite,
 };

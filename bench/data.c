@@ -262,6 +262,7 @@ static double sample_filling(struct side *side)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+#define MESSAGES     "the messages alone, no library"
 #define SIZED        "size=4294967296,"
 #define SERVER(text) .server = "nullserver", .options = text
 #define KERNEL_AND_US                                                                              \
@@ -290,11 +291,15 @@ static double sample_filling(struct side *side)
 		.finish = close_data, .sample = fn, __VA_ARGS__                                    \
 	}
 #define SEQUENTIAL .span = 64 * MIB, .samples = 21
-#define WRITE_ROW(n, t, u, how, fn, ...)                                                           \
+#define AND_FLOOR                                                                                  \
 	{                                                                                          \
-		.name = n, .title = t, .unit = u, .clients = KERNEL_AND_US, SERVER(how),           \
-		.size = PAGE, .span = 64 * MIB, .moves = "bytes_written",                          \
-		.prepare = prepare_write, .finish = close_data, .sample = fn, __VA_ARGS__          \
+		&client_kernel, &client_portfire, &client_floor                                    \
+	}
+#define WRITE_ROW(n, t, u, how, who, fn, ...)                                                      \
+	{                                                                                          \
+		.name = n, .title = t, .unit = u, .clients = who, SERVER(how), .size = PAGE,       \
+		.span = 64 * MIB, .moves = "bytes_written", .prepare = prepare_write,              \
+		.finish = close_data, .sample = fn, __VA_ARGS__                                    \
 	}
 
 const struct row data_rows[] = {
@@ -335,15 +340,17 @@ const struct row data_rows[] = {
 	     sample_cold_random, .span = 4096 * MIB, .pinned = true, RATIO_AT_MOST(1.2)),
     COLD_ROW("random4k", "random 4 KiB, cold", "us", SIZED "cached", PAGE, sample_cold_random,
 	     .span = 4096 * MIB, RATIO_AT_MOST(1.2)),
-    WRITE_ROW("write4k-pinned", "write-through 4 KiB, one core", "us", SIZED "cached", sample_write,
-	      .expect = "write", .pinned = true, RATIO_AT_MOST(1.2)),
-    WRITE_ROW("write4k", "write-through 4 KiB", "us", SIZED "cached", sample_write,
-	      .expect = "write", RATIO_AT_MOST(1.2)),
+    WRITE_ROW("write4k-pinned", "write-through 4 KiB, one core", "us", SIZED "cached", AND_FLOOR,
+	      sample_write, .floor = MESSAGES, .expect = "write", .pinned = true,
+	      RATIO_AT_MOST(1.2)),
+    WRITE_ROW("write4k", "write-through 4 KiB", "us", SIZED "cached", AND_FLOOR, sample_write,
+	      .floor = MESSAGES, .expect = "write", RATIO_AT_MOST(1.2)),
     WRITE_ROW("writeback4k-pinned", "write-back 4 KiB + fsync, one core", "MB/s",
-	      SIZED "cached,writeback", sample_write_back, .samples = 21, .pieces = 16384,
-	      .pinned = true, RATIO_AT_LEAST(1.5)),
+	      SIZED "cached,writeback", KERNEL_AND_US, sample_write_back, .samples = 21,
+	      .pieces = 16384, .pinned = true, RATIO_AT_LEAST(1.5)),
     WRITE_ROW("writeback4k", "write-back 4 KiB + fsync", "MB/s", SIZED "cached,writeback",
-	      sample_write_back, .samples = 21, .pieces = 16384, RATIO_AT_LEAST(1.5)),
+	      KERNEL_AND_US, sample_write_back, .samples = 21, .pieces = 16384,
+	      RATIO_AT_LEAST(1.5)),
     {.name = "million",
      .title = "the millionth page against the first",
      .unit = "x",
