@@ -352,6 +352,7 @@ static void server_dies(bool by_abort)
 	assert_int_equal(stats(&t).pages_dirty, 0);
 	wait_until(pf_pwrite(t.f, "x", 1, 0) < 0); /* soon nothing is taken any more */
 	assert_true(pf_close(t.f) < 0);
+	t.f = NULL;
 	assert_true(pf_stop(t.m->fs) < 0);
 	t.m->fs = NULL;
 	stop(&t);

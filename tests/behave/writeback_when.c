@@ -133,6 +133,7 @@ static void stop_writes_all(void **state)
 	put_at(g, 2, 50, 100);
 	ok(pf_stop(t.m->fs));
 	t.m->fs = NULL;
+	pf_close(g);
 	stop(&t);
 	assert_server_turn(&t, 1, 0, 10000);
 	assert_int_equal(wdata_size(bar), 150);

@@ -100,6 +100,8 @@ static inline struct t begin_how(struct how h)
 /* Stop the client; the server's data can still be asked for. */
 static inline void stop(struct t *t)
 {
+	if (t->f && !t->m->fs) /* pf_stop() was called: what is left of the file is memory */
+		pf_close(t->f);
 	mock_end(t->m);
 	t->m = NULL;
 }
@@ -108,6 +110,7 @@ static inline void finish(struct t *t)
 {
 	if (t->f)
 		ok(pf_close(t->f));
+	t->f = NULL;
 	stop(t);
 	wdata_free(t->w);
 }

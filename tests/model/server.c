@@ -66,7 +66,7 @@ void server_resize(struct server *s, struct node *n, uint64_t size)
 		n->cut_from = size;
 		n->cut_byte = n->data[size];
 		memset(n->data + size, 0, n->size - size);
-		n->unsettled = true;
+		n->unsettled = n->untold = true;
 	} else if (size > n->size && s->c.plant == PLANT_STALE && n->cut_from == n->size) {
 		n->data[n->size] = n->cut_byte;
 	}
@@ -142,8 +142,10 @@ static void *answer(struct call *c, size_t len)
 	return c->body;
 }
 
-static void fill_attr(const struct node *n, struct fuse_attr *a)
+static void fill_attr(struct node *n, struct fuse_attr *a)
 {
+	if (n)
+		n->untold = false;
 	*a = (struct fuse_attr){.ino = n ? n->id : FUSE_ROOT_ID,
 				.nlink = 1,
 				.mode = n ? FILE_MODE : ROOT_MODE,
@@ -158,7 +160,7 @@ static void fill_attr(const struct node *n, struct fuse_attr *a)
 	}
 }
 
-static void answer_attr(struct call *c, const struct node *n)
+static void answer_attr(struct call *c, struct node *n)
 {
 	struct fuse_attr_out *o = answer(c, sizeof *o);
 
@@ -302,7 +304,8 @@ static void audit_read(struct call *c, struct node *n, const struct fuse_read_in
 	if (in->size > c->s->c.max_write && in->size > 1u << 20)
 		server_complain(c->s, "READ of %u bytes", in->size);
 	if (!c->s->strict || c->s->c.socket || h->direct || (in->flags & O_DIRECT) ||
-	    n->unsettled || n->limit == NO_LIMIT || c->s->c.attr_valid_ns < 1000000000ull)
+	    n->unsettled || n->untold || n->limit == NO_LIMIT ||
+	    c->s->c.attr_valid_ns < 1000000000ull)
 		return;
 	if (in->offset >= known)
 		server_complain(c->s, "READ at %llu of a file that ends at %llu",

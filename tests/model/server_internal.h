@@ -22,6 +22,7 @@ struct node {
 	uint64_t given; /* lookups */
 	uint64_t limit; /* see server_limit() */
 	bool unsettled; /* smaller than the client may think */
+	bool untold;    /* and it has not asked since */
 	bool mapped;
 	unsigned fail;     /* WRITEs that shall fail ... */
 	int fail_error;    /* ... so */
