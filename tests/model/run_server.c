@@ -106,9 +106,10 @@ void do_server(struct run *r, const struct op *op, struct mhandle *h)
 			return;
 		len = len < m->size - op->off ? len : m->size - op->off;
 	}
-	if (kind == SERVER_SHRINK || kind == SERVER_GROW) {
-		change_size(r, m,
-			    kind == SERVER_GROW ? m->size + len / 2 : op->off % (m->size + 1));
+	if (kind == SERVER_GROW) {
+		change_size(r, m, m->size + len / 2 < MAX_SIZE ? m->size + len / 2 : MAX_SIZE);
+	} else if (kind == SERVER_SHRINK) {
+		change_size(r, m, op->off % (m->size + 1));
 	} else if (kind == SERVER_SILENT) {
 		change_silently(r, op, m, len);
 	} else {
