@@ -307,7 +307,9 @@ void mock_settle(struct mock *m)
 	struct statvfs st;
 
 	mock_any_times(e);
+	pthread_mutex_lock(&m->lock);
 	e->quiet = true;
+	pthread_mutex_unlock(&m->lock);
 	assert_int_equal(pf_statvfs(m->fs, "/", &st), 0);
 	pthread_mutex_lock(&m->lock);
 	e->max = e->seen; /* used up */
