@@ -23,47 +23,36 @@ struct mock_expect *mock_expect(struct mock *m, uint32_t opcode, uint64_t nodeid
 	return e;
 }
 
-/* The server may be looking through the list already, so all that is set is set under its lock. */
 struct mock_expect *mock_times(struct mock_expect *e, int n)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->min = e->max = n;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_any_times(struct mock_expect *e)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->min = 0;
 	e->max = INT32_MAX;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_name2(struct mock_expect *e, const char *name2)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->name2 = strdup(name2);
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_match(struct mock_expect *e, bool (*fn)(const struct mock_req *, void *),
 			       void *ctx)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->match = fn;
 	e->match_ctx = ctx;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_error(struct mock_expect *e, int err)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->error = -err;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
@@ -72,36 +61,28 @@ struct mock_expect *mock_body(struct mock_expect *e, const void *body, size_t le
 	void *copy = malloc(len ? len : 1);
 
 	memcpy(copy, body, len);
-	pthread_mutex_lock(&e->m->lock);
 	free(e->body);
 	e->body = copy;
 	e->body_len = len;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_fn_set(struct mock_expect *e, mock_fn fn, void *ctx)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->fn = fn;
 	e->fn_ctx = ctx;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_hold(struct mock_expect *e)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->hold = true;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 
 struct mock_expect *mock_silent(struct mock_expect *e)
 {
-	pthread_mutex_lock(&e->m->lock);
 	e->silent = true;
-	pthread_mutex_unlock(&e->m->lock);
 	return e;
 }
 

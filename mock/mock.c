@@ -306,8 +306,8 @@ void mock_settle(struct mock *m)
 	    mock_body(mock_expect(m, FUSE_STATFS, MOCK_ANY, NULL), &out, sizeof(out));
 	struct statvfs st;
 
+	pthread_mutex_lock(&m->lock); /* the server may be looking through the list */
 	mock_any_times(e);
-	pthread_mutex_lock(&m->lock);
 	e->quiet = true;
 	pthread_mutex_unlock(&m->lock);
 	assert_int_equal(pf_statvfs(m->fs, "/", &st), 0);
