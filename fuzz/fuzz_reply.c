@@ -130,7 +130,8 @@ static void run_notify(const struct pf__dialect *d, int32_t code, const void *bo
 	struct pf__notify n;
 
 	if (!pf__parse_notify(d, code, copy, len, &n)) {
-		/* A RETRIEVE may ask beyond any file: its offset is used as 64 bits without a sign. */
+		/* A RETRIEVE may ask beyond any file: its offset is used as 64 bits without a sign.
+		 */
 		must(n.off >= 0 || code == FUSE_NOTIFY_INVAL_INODE || code == FUSE_NOTIFY_RETRIEVE);
 		if (n.name) {
 			must(n.namelen <= d->name_max && n.name[n.namelen] == '\0');
