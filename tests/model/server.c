@@ -66,7 +66,7 @@ void server_resize(struct server *s, struct node *n, uint64_t size)
 		n->cut_from = size;
 		n->cut_byte = n->data[size];
 		memset(n->data + size, 0, n->size - size);
-		n->unsettled = n->untold = true;
+		n->unsettled = true;
 	} else if (size > n->size && s->c.plant == PLANT_STALE && n->cut_from == n->size) {
 		n->data[n->size] = n->cut_byte;
 	}

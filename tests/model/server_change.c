@@ -191,7 +191,10 @@ void server_write(struct server *s, uint64_t node, const void *data, size_t len,
 
 void server_truncate(struct server *s, uint64_t node, uint64_t size)
 {
-	server_resize(s, lock_node(s, node), size);
+	struct node *n = lock_node(s, node);
+
+	n->untold = n->untold || size < n->size;
+	server_resize(s, n, size);
 	pthread_mutex_unlock(&s->lock);
 }
 
