@@ -81,8 +81,8 @@ static void fetch_done(struct pf__req *req)
 
 /* Begin to read a run, with blocks taken as needed: the pages begun, 0: the first one needs no
  * reading now, or negative errno. */
-static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t eof, bool ahead,
-		     struct pf__fill *fill)
+static int begin_once(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t eof, bool ahead,
+		      struct pf__fill *fill)
 {
 	struct pf__spare spare = {0};
 	unsigned max = (unsigned)pf__min_u64(n, pages_per_read(f));
@@ -100,6 +100,25 @@ static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t
 		pf__spare_put(&spare);
 	}
 	return r == -ENOBUFS ? PF_NO_ROOM : r;
+}
+
+/*
+ * A run that ends with the file is cut at eof, and zeros come behind it. Where the file has grown
+ * since the caller looked, whoever made it longer saw to the pages that were there or under way,
+ * but not to these: the end is looked at again, now that they are under way.
+ */
+static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t eof, bool ahead,
+		     struct pf__fill *fill)
+{
+	for (;;) {
+		int r = begin_once(f, first, n, eof, ahead, fill);
+		uint64_t size = pf__inode_size(f->inode);
+
+		if (r <= 0 || size <= eof || fill->length == (size_t)r * PF_PAGE)
+			return r;
+		pf__fill_end(fill, 0, -EAGAIN, false);
+		eof = size;
+	}
 }
 
 static int fetch_sync(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first,

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The end of a file that is read while it grows, by a write of ours or at the server. The bytes
+ * here are never 0: a reader that gets one was given what the cache made up behind an old end.
+ */
+#include "tests/behave/writes.h"
+
+#define ROUNDS   600
+#define STEP     13 /* bytes; so that the end seldom is that of a page */
+#define READERS  2
+#define TAIL_MAX (3 * PAGE)
+
+struct reader {
+	struct t *t;
+	struct pf_file *f;
+	pthread_t thread;
+	bool drops; /* what is cached, all the time */
+	const _Atomic bool *over;
+	long wrong; /* the offset of a byte that never was in the file; -1: none */
+};
+
+/* The last bytes of the file, as far as there are any, again and again. */
+static void *read_end(void *arg)
+{
+	static const uint64_t back = TAIL_MAX / 2;
+	unsigned char buf[TAIL_MAX];
+	struct reader *r = arg;
+	uint64_t from = 0;
+
+	while (!*r->over && r->wrong < 0) {
+		ssize_t n = pf_pread(r->f, buf, sizeof buf, from);
+
+		for (ssize_t i = 0; i < n && r->wrong < 0; i++)
+			if (!buf[i])
+				r->wrong = (long)from + i;
+		if (n > 0 && (uint64_t)n > back)
+			from += (uint64_t)n - back;
+		if (r->drops)
+			pf_drop_caches(r->t->m->fs);
+	}
+	return NULL;
+}
+
+/* Let readers read while grow() makes the file longer, step by step. */
+static void grow_beside(struct t *t, bool drops, void (*grow)(struct t *t, uint64_t offset))
+{
+	struct reader r[READERS];
+	_Atomic bool over = false;
+
+	for (int i = 0; i < READERS; i++) {
+		r[i] = (struct reader){.t = t, .drops = drops && i, .over = &over, .wrong = -1};
+		ok(pf_open(t->m->fs, "foo", O_RDONLY, 0, &r[i].f));
+		pthread_create(&r[i].thread, NULL, read_end, &r[i]);
+	}
+	for (int i = 0; i < ROUNDS; i++)
+		grow(t, PAGE + (uint64_t)i * STEP);
+	over = true;
+	for (int i = 0; i < READERS; i++) {
+		pthread_join(r[i].thread, NULL);
+		ok(pf_close(r[i].f));
+		if (r[i].wrong >= 0)
+			fail_msg("byte %ld was read as 0", r[i].wrong);
+	}
+}
+
+/* What was written is what the writer reads. */
+static void write_more(struct t *t, uint64_t offset)
+{
+	put_at(t->f, 1, offset, STEP);
+	assert_reads_turn(t->f, 1, offset, STEP);
+}
+
+static void server_has_more(struct t *t, uint64_t offset)
+{
+	unsigned char *p = bytes_of(1, offset, STEP);
+
+	wdata_put(t->w, offset, p, STEP);
+	free(p);
+	assert_reads_turn(t->f, 1, offset, STEP);
+}
+
+static void run(struct how h, bool drops, void (*grow)(struct t *t, uint64_t offset))
+{
+	struct t t;
+
+	h.size = PAGE;
+	t = begin_how(h);
+	grow_beside(&t, drops, grow);
+	finish(&t);
+}
+
+static void written_through(void **state)
+{
+	run((struct how){0}, false, write_more);
+}
+
+static void written_through_and_dropped(void **state)
+{
+	run((struct how){0}, true, write_more);
+}
+
+static void written_back(void **state)
+{
+	run((struct how){.writeback = true}, false, write_more);
+}
+
+static void written_back_soon_and_dropped(void **state)
+{
+	run((struct how){.writeback = true, .expire_ms = 1}, true, write_more);
+}
+
+static void grown_at_the_server(void **state)
+{
+	run((struct how){.stale = true}, false, server_has_more);
+}
+
+static void grown_at_the_server_and_dropped(void **state)
+{
+	run((struct how){.stale = true}, true, server_has_more);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    write_test(written_through),
+	    write_test(written_through_and_dropped),
+	    write_test(written_back),
+	    write_test(written_back_soon_and_dropped),
+	    write_test(grown_at_the_server),
+	    write_test(grown_at_the_server_and_dropped),
+	};
+
+	return run_write_tests(argc, argv, tests);
+}
