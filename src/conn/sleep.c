@@ -32,6 +32,7 @@ struct pf__sleeper {
 	uint32_t expected;
 	bool listed, called;  /* lock; called: to read, since it looked last */
 	_Atomic bool polling; /* or about to: who changes the word must poke */
+	_Atomic bool more;    /* nobody reads some channel any more; set under the lock */
 	uint64_t work_at;
 	unsigned n;
 	struct pf__channel *held[PF__CHANNELS_MAX]; /* it is their reader */
@@ -72,18 +73,44 @@ bool pf__channel_call(struct pf__channel *ch)
 	return pf__channel_unattended(ch) && call_one(ch);
 }
 
+static void wake_poll(struct pf__sleeper *s)
+{
+	if (atomic_exchange(&s->polling, false))
+		(void)!write(s->held[0]->efd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* Under the lock, without a service thread: who reads another channel takes this one as well. It
+ * may be busy for ever with what comes there for others. */
+static void nudge(struct pf__conn *conn)
+{
+	for (unsigned i = 0; i < conn->nchannels; i++) {
+		struct pf__sleeper *s = conn->channels[i]->sleeper;
+
+		if (!s || !waits(s))
+			continue;
+		atomic_store(&s->more, true);
+		wake_poll(s);
+		return;
+	}
+}
+
 void pf__channel_attend(struct pf__channel *ch)
 {
-	pf__assert_held(&ch->conn->lock);
-	if (pf__channel_unattended(ch) && !call_one(ch))
-		pf__service_kick(ch->conn);
+	struct pf__conn *conn = ch->conn;
+
+	pf__assert_held(&conn->lock);
+	if (!pf__channel_unattended(ch) || call_one(ch))
+		return;
+	if (conn->svc.started)
+		pf__service_kick(conn);
+	else
+		nudge(conn);
 }
 
 static void poke_one(struct pf__sleeper *s)
 {
-	if (waits(s) || !atomic_exchange(&s->polling, false))
-		return;
-	(void)!write(s->held[0]->efd, &(uint64_t){1}, sizeof(uint64_t));
+	if (!waits(s))
+		wake_poll(s);
 }
 
 void pf__sleepers_poke(struct pf__conn *conn)
@@ -136,6 +163,7 @@ static void look(struct pf__conn *conn, struct pf__sleeper *s)
 			hold(s, ch);
 	}
 	s->called = false;
+	atomic_store(&s->more, false);
 	s->listed = !s->n;
 	if (s->listed)
 		pf__list_add_tail(&conn->sleepers, &s->link);
@@ -169,9 +197,10 @@ static void leave(struct pf__conn *conn, struct pf__sleeper *s)
 	while (s->n)
 		let_go(s, s->n - 1);
 	for (unsigned i = 0; i < conn->nchannels; i++) {
-		if (conn->channels[i]->called != s->word)
+		if (conn->channels[i]->called == s->word)
+			conn->channels[i]->called = NULL; /* somebody else, then */
+		else if (!atomic_load(&s->more))
 			continue;
-		conn->channels[i]->called = NULL; /* somebody else, then */
 		pf__channel_attend(conn->channels[i]);
 	}
 	pf__mutex_unlock(&conn->lock);
@@ -255,7 +284,7 @@ static int poll_held(struct pf__conn *conn, struct pf__sleeper *s, uint64_t dead
 		return 0;
 	atomic_store(&s->polling, true);
 	atomic_fetch_add(&conn->polling, 1);
-	if (waits(s))
+	if (waits(s) && !atomic_load(&s->more))
 		n = pf__sys.poll(fds, 1 + s->n, pf__poll_ms(until, now));
 	atomic_fetch_sub(&conn->polling, 1);
 	atomic_store(&s->polling, false);
@@ -270,6 +299,8 @@ static int poll_held(struct pf__conn *conn, struct pf__sleeper *s, uint64_t dead
 
 static int lead(struct pf__conn *conn, struct pf__sleeper *s, uint64_t deadline)
 {
+	if (atomic_load_explicit(&s->more, memory_order_relaxed))
+		look_again(conn, s);
 	if (read_spinning(conn, s) || !s->n || !waits(s))
 		return 0;
 	trim(conn, s);
@@ -314,6 +345,7 @@ int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expec
 	s.n = 0;
 	s.work_at = 0;
 	atomic_init(&s.polling, false);
+	atomic_init(&s.more, false);
 	if (!waits(&s))
 		return -EAGAIN;
 	pf__assert_no_locks("pf__conn_sleep");

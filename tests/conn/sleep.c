@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Threads that wait for background requests read the answers themselves, hand the reading on, and
  * are woken whatever ends their wait. */
-#include "base/futex.h"
 #include "base/sys.h"
-#include "tests/conn/peer.h"
-#include "tests/unit.h"
+#include "tests/conn/sleeping.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -15,142 +13,6 @@
 #include <unistd.h>
 
 #define MS PF_NSEC_PER_MSEC
-
-/* ---- a background GETATTR, and a thread that waits for it */
-
-struct bg {
-	struct pf__req req;
-	struct fuse_getattr_in in;
-	struct fuse_attr_out out;
-	_Atomic uint32_t *word; /* counts; NULL: own */
-	_Atomic uint32_t own;
-	pthread_t thread; /* which called done() */
-};
-
-static void bg_done(struct pf__req *req)
-{
-	struct bg *b = req->done_ctx;
-	_Atomic uint32_t *word = b->word;
-
-	b->thread = pthread_self();
-	atomic_fetch_add(word, 1);
-	pf__futex_wake(word, INT_MAX);
-}
-
-static void submit(struct pf__conn *conn, struct bg *b, uint64_t nodeid, unsigned marks,
-		   _Atomic uint32_t *word)
-{
-	b->req = getattr_req(nodeid, &b->in, &b->out);
-	b->req.marks = marks;
-	b->req.done = bg_done;
-	b->req.done_ctx = b;
-	b->own = 0;
-	b->word = word ? word : &b->own;
-	pf__request_background(conn, &b->req);
-}
-
-static int wait_one(struct pf__conn *conn, struct bg *b)
-{
-	while (!atomic_load(&b->own))
-		(void)pf__conn_sleep(conn, &b->own, 0, PF_TIME_FOREVER);
-	if (!b->req.error && b->out.attr.ino != b->req.nodeid)
-		abort();
-	return b->req.error;
-}
-
-struct sleeper {
-	pthread_t thread;
-	struct pf__conn *conn;
-	_Atomic uint32_t *word;
-	uint32_t expected;
-	uint64_t timeout; /* 0 none */
-	int result;
-	uint64_t took;
-	_Atomic bool ended;
-	_Atomic int tid;
-};
-
-static void *sleep_on(void *arg)
-{
-	struct sleeper *s = arg;
-	uint64_t start = pf__now();
-
-	s->tid = gettid();
-	s->result = pf__conn_sleep(s->conn, s->word, s->expected,
-				   s->timeout ? start + s->timeout : PF_TIME_FOREVER);
-	s->took = pf__now() - start;
-	s->ended = true;
-	return NULL;
-}
-
-static char state_of(int tid)
-{
-	char path[64], line[256] = "";
-	char *end;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return 0; /* it has ended */
-	if (!fgets(line, sizeof(line), f))
-		line[0] = 0;
-	fclose(f);
-	end = strrchr(line, ')');
-	return end && end[1] ? end[2] : 0;
-}
-
-/* Until it is where it will wait: seen asleep several times in a row, however busy the machine. */
-static void settle(struct sleeper *s)
-{
-	for (int asleep = 0, i = 0; asleep < 4 && i < 5000; i++) {
-		char state = s->tid ? state_of(s->tid) : 'R';
-
-		if (!state)
-			return;
-		asleep = state == 'S' ? asleep + 1 : 0;
-		poll(NULL, 0, 4);
-	}
-}
-
-static void start_sleeping(struct sleeper *s, struct peer *p, _Atomic uint32_t *word,
-			   uint64_t timeout)
-{
-	*s = (struct sleeper){.conn = p->conn, .word = word, .expected = *word, .timeout = timeout};
-	assert_int_equal(pthread_create(&s->thread, NULL, sleep_on, s), 0);
-	settle(s);
-}
-
-static void join(struct sleeper *s)
-{
-	pthread_join(s->thread, NULL);
-}
-
-/* ---- a server that answers when it is told to */
-
-struct holder {
-	struct fuse_in_header held[64];
-	_Atomic unsigned n;
-};
-
-static bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg)
-{
-	struct holder *s = p->ctx;
-
-	if (h->opcode != FUSE_GETATTR || h->nodeid >= 1000)
-		return false;
-	s->held[s->n] = *h;
-	atomic_fetch_add(&s->n, 1);
-	return true;
-}
-
-static void open_holding(struct peer *p, struct holder *h, bool service)
-{
-	memset(h, 0, sizeof(*h));
-	peer_init(p, hold, h);
-	p->config.service_thread = service;
-	peer_open(p);
-}
 
 static bool answer_late(struct peer *p, const struct fuse_in_header *h, const void *arg)
 {
@@ -542,16 +404,6 @@ static void test_no_descriptor(void **state)
 
 /* ---- several channels */
 
-static void add_channel(struct peer *p, struct peer *q)
-{
-	struct pf__transport *t;
-
-	peer_init(q, p->handler, p->ctx);
-	peer_start(q);
-	assert_err(pf__transport_fd(&t, q->client_fd, 100, 0), 0);
-	assert_err(pf__conn_add_channel(p->conn, t), 0);
-}
-
 static void several_channels(bool service)
 {
 	struct peer p, q[2];
@@ -606,166 +458,6 @@ static void test_several_channels(void **state)
 	several_channels(false);
 }
 
-/* ---- many of all kinds */
-
-#define SLEEPERS 5
-#define CALLERS  3
-#define ROUNDS   400
-#define AT_ONCE  4
-
-struct crowd {
-	struct pf__conn *conn;
-	_Atomic bool stop;
-	_Atomic unsigned ended, wrong, asked;
-	bool mortal;
-};
-
-static bool fine(const struct crowd *c, int err)
-{
-	return !err || (c->mortal && (err == -ENOTCONN || err == -ECONNABORTED));
-}
-
-static void *sleep_often(void *arg)
-{
-	struct crowd *c = arg;
-	struct bg b[AT_ONCE];
-
-	for (int i = 0; i < ROUNDS && !c->stop; i++) {
-		for (int k = 0; k < AT_ONCE; k++)
-			submit(c->conn, &b[k], 1000 + i + k, k & 1 ? PF_REQ_LAZY : 0, NULL);
-		for (int k = 0; k < AT_ONCE; k++)
-			if (!fine(c, wait_one(c->conn, &b[k])))
-				atomic_fetch_add(&c->wrong, 1);
-		atomic_fetch_add(&c->ended, AT_ONCE);
-	}
-	return NULL;
-}
-
-static void *ask_often(void *arg)
-{
-	struct crowd *c = arg;
-
-	for (int i = 0; !c->stop; i++) {
-		if (!fine(c, ask_getattr(c->conn, 1000 + i)))
-			atomic_fetch_add(&c->wrong, 1);
-		atomic_fetch_add(&c->asked, 1);
-		if (c->mortal && pf__conn_dead(c->conn))
-			break;
-	}
-	return NULL;
-}
-
-/* kill_ms: the connection is aborted then. */
-static void run_crowd(struct crowd *c, struct pf__conn *conn, int kill_ms)
-{
-	pthread_t t[SLEEPERS + CALLERS];
-
-	*c = (struct crowd){.conn = conn, .mortal = kill_ms};
-	for (int i = 0; i < SLEEPERS + CALLERS; i++)
-		assert_int_equal(
-		    pthread_create(&t[i], NULL, i < SLEEPERS ? sleep_often : ask_often, c), 0);
-	if (kill_ms) {
-		poll(NULL, 0, kill_ms);
-		pf__conn_abort(conn, -ECONNABORTED);
-	}
-	for (int i = 0; i < SLEEPERS; i++)
-		pthread_join(t[i], NULL);
-	c->stop = true;
-	for (int i = 0; i < CALLERS; i++)
-		pthread_join(t[SLEEPERS + i], NULL);
-	assert_int_equal(c->wrong, 0);
-	if (!kill_ms)
-		assert_int_equal(c->ended, SLEEPERS * ROUNDS * AT_ONCE);
-}
-
-static void crowd(bool service, int channels, int kill_ms)
-{
-	struct pf__conn_stats st;
-	struct peer p, q[2];
-	struct crowd c;
-
-	peer_init(&p, NULL, NULL);
-	p.config.service_thread = service;
-	peer_open(&p);
-	for (int i = 0; i < channels - 1; i++)
-		add_channel(&p, &q[i]);
-	run_crowd(&c, p.conn, kill_ms);
-	pf__conn_stats(p.conn, &st);
-	assert_int_equal(st.waiting + st.num_background, 0);
-	if (!kill_ms) { /* else an answer may have come too late */
-		assert_int_equal(st.bad_replies + st.unknown_replies, 0);
-		assert_int_equal(st.replies, 1 + c.asked + SLEEPERS * ROUNDS * AT_ONCE);
-		assert_int_equal(st.read_by_leader + st.read_by_service, st.replies);
-	}
-	pf__conn_abort(p.conn, -ECONNABORTED);
-	for (int i = 0; i < channels - 1; i++)
-		peer_end(&q[i]);
-	peer_end(&p);
-}
-
-static void test_crowd(void **state)
-{
-	crowd(true, 1, 0);
-	crowd(false, 1, 0);
-	crowd(true, 3, 0);
-	crowd(false, 3, 0);
-}
-
-static void test_crowd_aborted(void **state)
-{
-	for (int i = 0; i < 12; i++)
-		crowd(i & 1, 1 + i % 3, 1 + i * 3);
-}
-
-/* ---- in process: the answer is there before the request has been sent */
-
-static void answer_at_once(void *ctx, struct pf_inproc *ch, const void *msg, size_t len)
-{
-	const struct fuse_in_header *h = msg;
-	struct fuse_init_out init = {.major = 7, .minor = 45, .max_write = 128 << 10};
-	struct fuse_out_header o = {.unique = h->unique};
-	struct fuse_attr_out attr;
-	struct iovec iov[2] = {{&o, sizeof(o)}, {NULL, 0}};
-
-	peer_attr(&attr, h->nodeid);
-	if (h->opcode == FUSE_INIT)
-		iov[1] = (struct iovec){&init, sizeof(init)};
-	else if (h->opcode == FUSE_GETATTR)
-		iov[1] = (struct iovec){&attr, sizeof(attr)};
-	o.len = sizeof(o) + iov[1].iov_len;
-	(void)pf_inproc_reply(ch, iov, 2);
-}
-
-static void in_process(bool service)
-{
-	static const struct pf_inproc_ops ops = {answer_at_once, NULL};
-	struct pf_inproc *channel;
-	struct pf__transport *t;
-	struct pf__conn *conn;
-	struct crowd c;
-	struct peer p;
-	struct bg b;
-
-	peer_init(&p, NULL, NULL);
-	p.config.service_thread = service;
-	assert_err(pf__transport_inproc(&t, &ops, NULL, 100, &channel), 0);
-	assert_err(pf__conn_open(&conn, t, &p.config), 0);
-	for (int i = 1; i <= 1000; i++) {
-		submit(conn, &b, i, i & 1 ? PF_REQ_LAZY : 0, NULL);
-		assert_err(wait_one(conn, &b), 0);
-	}
-	run_crowd(&c, conn, 0);
-	run_crowd(&c, conn, 3);
-	pf__conn_close(conn, 2000);
-	pf_inproc_close(channel);
-}
-
-static void test_in_process(void **state)
-{
-	in_process(true);
-	in_process(false);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -775,8 +467,6 @@ int main(void)
 	    cmocka_unit_test(test_signal),        cmocka_unit_test(test_deadline),
 	    cmocka_unit_test(test_death),         cmocka_unit_test(test_request_deadline),
 	    cmocka_unit_test(test_no_descriptor), cmocka_unit_test(test_several_channels),
-	    cmocka_unit_test(test_crowd),         cmocka_unit_test(test_crowd_aborted),
-	    cmocka_unit_test(test_in_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
