@@ -21,6 +21,8 @@
 
 _Static_assert(sizeof(struct pf__attr) == PF_ATTR_WORDS * 8, "attributes fill their words");
 
+/* ---- the sequence count: odd while the words change */
+
 /* All loads acquire, all stores release: their order, which the count relies on, needs no fence. */
 static inline bool try_load(const struct pf__inode *inode, struct pf__attr *out)
 {
@@ -34,11 +36,22 @@ static inline bool try_load(const struct pf__inode *inode, struct pf__attr *out)
 	return __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq;
 }
 
+/* A pause that lets whoever changes the words go on: also one of lower priority, and one that drops
+ * cached data meanwhile. */
+static void pause_load(unsigned tries)
+{
+	static const struct timespec some = {.tv_nsec = 20000};
+
+	if (tries > 256)
+		nanosleep(&some, NULL);
+	else if (tries > 32)
+		sched_yield();
+}
+
 static inline void load(const struct pf__inode *inode, struct pf__attr *out)
 {
 	for (unsigned tries = 0; !try_load(inode, out); tries++)
-		if (tries > 32)
-			sched_yield();
+		pause_load(tries);
 }
 
 /* Under the stripe. */
@@ -47,8 +60,8 @@ static uint64_t version(const struct pf__inode *inode)
 	return inode->attr[offsetof(struct pf__attr, version) / 8];
 }
 
-/* Under the stripe. */
-static void store(struct pf__inode *inode, const struct pf__attr *a)
+/* Under the stripe. Nobody sees the words before store_end(). */
+static void store_begin(struct pf__inode *inode, const struct pf__attr *a)
 {
 	uint64_t words[PF_ATTR_WORDS];
 
@@ -56,7 +69,17 @@ static void store(struct pf__inode *inode, const struct pf__attr *a)
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
 		__atomic_store_n(&inode->attr[i], words[i], __ATOMIC_RELEASE);
+}
+
+static void store_end(struct pf__inode *inode)
+{
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELEASE);
+}
+
+static void store(struct pf__inode *inode, const struct pf__attr *a)
+{
+	store_begin(inode, a);
+	store_end(inode);
 }
 
 uint64_t pf__attr_until(uint64_t sec, uint32_t nsec)
@@ -104,6 +127,14 @@ uint64_t pf__inode_size(const struct pf__inode *inode)
 	return LOAD(inode, attr.size);
 }
 
+uint64_t pf__inode_size_settled(const struct pf__inode *inode)
+{
+	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
+	uint64_t size = LOAD(inode, attr.size);
+
+	return seq & 1 || __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) != seq ? 0 : size;
+}
+
 bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
 {
 	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
@@ -115,15 +146,21 @@ bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
 	       until >= now && !(invalid & PF_ATTR_MODE);
 }
 
+/* What a reply to this request tells was true when it was sent, or later. */
+static uint64_t version_of(struct pf__cache *c, const struct pf__sample *sample)
+{
+	return sample && sample->attr_version ? sample->attr_version : pf__next_version(c);
+}
+
 void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
-		   uint64_t valid_until, uint32_t invalid)
+		   uint64_t valid_until, uint32_t invalid, const struct pf__sample *sample)
 {
 	struct pf__attr a;
 
 	memset(&a, 0, sizeof a);
 	a.attr = *attr;
 	a.valid_until = valid_until;
-	a.version = pf__next_version(c);
+	a.version = version_of(c, sample);
 	a.invalid = invalid;
 	store(inode, &a); /* nobody else knows the inode yet */
 }
@@ -148,7 +185,8 @@ static void keep_ours(struct fuse_attr *a, const struct fuse_attr *old, uint32_t
 	}
 }
 
-/* Cached data may have been overtaken: whoever has it is told. */
+/* Cached data may have been overtaken: whoever has it is told, before anybody sees the attributes
+ * that say so. Under the stripe. */
 static void tell_data(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *old,
 		      const struct fuse_attr *new)
 {
@@ -167,7 +205,7 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 {
 	struct pf__mutex *m = pf__inode_stripe(c, inode);
 	struct pf__attr a = {.attr = *attr}, old;
-	bool newer, taken = false, owned;
+	bool newer, owned;
 
 	if ((attr->mode & S_IFMT) != pf__inode_type(inode)) {
 		pf__inode_mark_bad(c, inode);
@@ -181,14 +219,14 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 		if (owned)
 			keep_ours(&a.attr, &old.attr, changed);
 		a.valid_until = newer ? 0 : valid_until;
-		a.version = pf__next_version(c);
-		store(inode, &a);
-		taken = true;
+		a.version = force ? pf__next_version(c) : version_of(c, sample);
+		store_begin(inode, &a);
+		/* What we asked for ourselves is no news. */
+		if (!owned && !(changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
+			tell_data(c, inode, &old.attr, &a.attr);
+		store_end(inode);
 	}
 	pf__mutex_unlock(m);
-	/* What we asked for ourselves is no news. */
-	if (taken && !owned && !(changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
-		tell_data(c, inode, &old.attr, &a.attr);
 	return 0;
 }
 

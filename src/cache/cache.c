@@ -23,7 +23,7 @@ static struct pf__inode *make_root(struct pf__cache *c)
 	root->nodeid = FUSE_ROOT_ID;
 	root->link.spare = attr.mode;
 	root->refs = 1;
-	pf__attr_init(c, root, &attr, 0, PF_ATTR_ALL);
+	pf__attr_init(c, root, &attr, 0, PF_ATTR_ALL, NULL);
 	pf__table_insert(&c->inodes, &root->link, pf__hash_u64(c->seed, FUSE_ROOT_ID));
 	c->bytes += sizeof *root;
 	return root;
@@ -119,7 +119,7 @@ struct pf__inode *pf__cache_root(struct pf__cache *cache)
 struct pf__sample pf__cache_sample(struct pf__cache *cache)
 {
 	return (struct pf__sample){
-	    .attr_version = __atomic_load_n(&cache->attr_version, __ATOMIC_ACQUIRE),
+	    .attr_version = pf__next_version(cache),
 	    .evict_version = __atomic_load_n(&cache->evict_version, __ATOMIC_ACQUIRE),
 	    .epoch = __atomic_load_n(&cache->epoch, __ATOMIC_ACQUIRE),
 	};

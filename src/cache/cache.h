@@ -63,8 +63,9 @@ void pf__inode_put(struct pf__cache *cache, struct pf__inode *inode); /* NULL is
 /* By nodeid, for notifications and handles. Referenced, or NULL. */
 struct pf__inode *pf__inode_find(struct pf__cache *cache, uint64_t nodeid);
 
-/* ---- versions: a reply that began before a local change never overwrites it */
-/* Before sending: the versions that its reply will be judged by. */
+/* ---- versions: a reply that began before a local change never overwrites it; of two replies that
+ * of the request sent later counts, so that who asks never sees what was before he asked */
+/* Before sending, once for each request: the versions that its reply will be judged by. */
 struct pf__sample {
 	uint64_t attr_version; /* 0: always apply (create types) */
 	uint64_t

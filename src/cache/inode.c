@@ -204,7 +204,7 @@ static struct pf__inode *make(struct pf__cache *c, const struct fuse_entry_out *
 	    sample->evict_version != __atomic_load_n(&c->evict_version, __ATOMIC_ACQUIRE))
 		invalid = PF_ATTR_ALL;
 	pf__attr_init(c, inode, &e->attr, pf__attr_until(e->attr_valid, e->attr_valid_nsec),
-		      invalid);
+		      invalid, sample);
 	insert(c, inode);
 	return inode;
 }

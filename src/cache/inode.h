@@ -54,6 +54,9 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 bool pf__inode_size_valid(const struct pf__inode *inode, uint64_t now);
 /* The size alone, valid or not. */
 uint64_t pf__inode_size(const struct pf__inode *inode);
+/* The same for who reads cached data without asking first: 0 while what made the file longer has
+ * not yet dropped the zeros behind its old end. */
+uint64_t pf__inode_size_settled(const struct pf__inode *inode);
 /* The mode alone, for the checks on a path; false: invalid, expired, or just being written. */
 bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode);
 

@@ -140,7 +140,7 @@ struct pf__mutex *pf__inode_stripe(struct pf__cache *c, const struct pf__inode *
 
 /* attr.c */
 void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
-		   uint64_t valid_until, uint32_t invalid);
+		   uint64_t valid_until, uint32_t invalid, const struct pf__sample *sample);
 /* The inode lost a name: version, nlink, ctime. */
 void pf__attr_unlinked(struct pf__cache *c, struct pf__inode *inode, bool all);
 

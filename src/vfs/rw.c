@@ -419,7 +419,7 @@ ssize_t pf__read_cached(struct pf__open_file *of, void *buf, size_t count, off_t
 	    !pf__io_is_cached(&of->io, (uint32_t)flags))
 		return -EAGAIN;
 	end = (uint64_t)offset + count;
-	if (end > pf__inode_size(of->inode) ||
+	if (end > pf__inode_size_settled(of->inode) ||
 	    (of->super->io->auto_inval && !pf__inode_size_valid(of->inode, pf__now_coarse())))
 		return -EAGAIN;
 	return pf__cached_read_there(&of->io, buf, count, (uint64_t)offset);

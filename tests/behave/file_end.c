@@ -122,12 +122,9 @@ static void grown_at_the_server_and_dropped(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	    write_test(written_through),
-	    write_test(written_through_and_dropped),
-	    write_test(written_back),
-	    write_test(written_back_soon_and_dropped),
-	    write_test(grown_at_the_server),
-	    write_test(grown_at_the_server_and_dropped),
+	    write_test(written_through),     write_test(written_through_and_dropped),
+	    write_test(written_back),        write_test(written_back_soon_and_dropped),
+	    write_test(grown_at_the_server), write_test(grown_at_the_server_and_dropped),
 	};
 
 	return run_write_tests(argc, argv, tests);

@@ -80,6 +80,25 @@ static void a_late_reply_does_not_undo_a_write(void **state)
 	close_cache(c);
 }
 
+/* Of replies that overlap that of the later request counts, in whatever order they come. */
+static void the_later_request_counts(void **state)
+{
+	struct pf__cache *c = open_cache(10);
+	struct pf__inode *i = add(c, pf__cache_root(c), "f", 42, S_IFREG);
+	struct pf__sample first = pf__cache_sample(c), second = pf__cache_sample(c);
+
+	set(c, i, 11, &first);
+	set(c, i, 12, &second);
+	assert_int_equal(size_of(i), 12);
+	first = pf__cache_sample(c);
+	second = pf__cache_sample(c);
+	set(c, i, 14, &second);
+	set(c, i, 13, &first);
+	assert_int_equal(size_of(i), 14);
+	pf__inode_put(c, i);
+	close_cache(c);
+}
+
 static void a_change_of_size_in_progress(void **state)
 {
 	struct pf__cache *c = open_cache(10);
@@ -254,6 +273,7 @@ int main(void)
 	    cmocka_unit_test(validity),
 	    cmocka_unit_test(fields_turn_invalid),
 	    cmocka_unit_test(a_late_reply_does_not_undo_a_write),
+	    cmocka_unit_test(the_later_request_counts),
 	    cmocka_unit_test(a_change_of_size_in_progress),
 	    cmocka_unit_test(a_setattr_counts_in_any_case),
 	    cmocka_unit_test(a_change_of_type_is_bad),
