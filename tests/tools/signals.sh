@@ -6,15 +6,16 @@
 mkdir src
 head -c 5000000 /dev/zero >src/file
 s=("[" "$server" src {} "]")
-mkfifo pipe
 
 # The command writes to a pipe that nobody empties: once there is something in it, it is at work.
 ends_with() {
-	local sig=$1 want=$2 pid got
-	# A shell without job control starts background jobs with SIGINT ignored: env undoes that.
-	env --default-signal=INT "$portfire" cat "${s[@]}" {}/file >pipe 2>err &
+	local sig=$1 want=$2 pid got pipe=pipe-$1
+	# Not one pipe for all: what still leaves of the command before keeps its bytes in it.
+	mkfifo "$pipe"
+	# A shell without job control starts background jobs with SIGINT ignored, nohup ignores SIGHUP.
+	env --default-signal=INT,TERM,HUP "$portfire" cat "${s[@]}" {}/file >"$pipe" 2>err &
 	pid=$!
-	exec 3<pipe
+	exec 3<"$pipe"
 	head -c 1 <&3 >/dev/null
 	kill -"$sig" $pid
 	wait $pid && got=0 || got=$?
