@@ -17,11 +17,6 @@ struct reader {
 	uint64_t hits, misses; /* pages */
 };
 
-static uint64_t pages_of(uint64_t offset, size_t len)
-{
-	return len ? (offset + len - 1) / PF_PAGE - offset / PF_PAGE + 1 : 0;
-}
-
 /* The file ends before it was thought to. */
 static void cut(struct reader *r, uint64_t end)
 {
@@ -157,7 +152,7 @@ static void count_read(struct pf__io *io, uint64_t hits, uint64_t misses, size_t
 ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint64_t offset)
 {
 	uint64_t mark = atomic_load_explicit(&f->ra_mark, memory_order_relaxed);
-	uint64_t pages = pages_of(offset, len);
+	uint64_t pages = pf__pages_spanned(offset, len);
 	struct pf__stamp stamp;
 	const char *from;
 	size_t done = 0, n;
@@ -200,10 +195,11 @@ static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 		if (err == PF_NO_ROOM || ++rounds > MAX_ROUNDS)
 			err = read_past(&r);
 	}
-	r.hits = pages_of(offset, r.done);
+	r.hits = pf__pages_spanned(offset, r.done);
 	r.hits -= pf__min_u64(r.hits, r.misses);
 	if (r.done)
-		pf__fetch_hit(f, c->flags, offset / PF_PAGE, pages_of(offset, r.done), r.end);
+		pf__fetch_hit(f, c->flags, offset / PF_PAGE, pf__pages_spanned(offset, r.done),
+			      r.end);
 	count_read(f->io, r.hits, r.misses, r.done);
 	return r.done ? (ssize_t)r.done : err;
 }

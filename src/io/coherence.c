@@ -62,10 +62,10 @@ void pf__io_store(struct pf__io *io, struct pf__inode *inode, uint64_t offset, c
 		struct iovec iov = {(void *)data, n};
 		struct pf__slice s = {&iov, 1, 0};
 		struct pf__spare spare = {0};
-		unsigned blocks = (unsigned)((offset + n - 1) / PF_BLOCK - offset / PF_BLOCK + 1);
 
 		/* Without room only what is there is brought up to date. */
-		(void)pf__spare_take(&spare, io->arena, blocks, (unsigned)(n / PF_PAGE + 2));
+		(void)pf__spare_take_for(&spare, &ii->pages, offset / PF_PAGE,
+					 pf__pages_spanned(offset, n));
 		pf__pages_put_clean(&ii->pages, offset, n, size, &s, &spare);
 		pf__spare_put(&spare);
 		data = (const char *)data + n;

@@ -89,12 +89,8 @@ static int begin_once(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_
 	struct pf__pages *p = &f->ii->pages;
 	int r = pf__fill_begin(p, first, max, eof, ahead, &spare, fill);
 
-	if (r == -ENOBUFS) {
-		uint64_t last = first + max - 1;
-		unsigned blocks = (unsigned)(last / PF_BLOCK_PAGES - first / PF_BLOCK_PAGES + 1);
-
-		if (pf__spare_take(&spare, f->io->arena, (unsigned)pf__min_u64(blocks, PF_SPARES),
-				   max))
+	for (unsigned tries = 0; r == -ENOBUFS && tries < PF_SPARE_TRIES; tries++) {
+		if (pf__spare_take_for(&spare, p, first, max))
 			return PF_NO_ROOM;
 		r = pf__fill_begin(p, first, max, eof, ahead, &spare, fill);
 		pf__spare_put(&spare);

@@ -45,13 +45,13 @@ int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_
 	struct pf__pages *p = &f->ii->pages;
 	int r = pf__pages_pin_range(p, offset, len, size, writable, &spare, block);
 
-	if (r != -ENOBUFS)
-		return r;
-	if (pf__spare_take(&spare, f->io->arena, 1, PF_BLOCK_PAGES))
-		return -ENOMEM;
-	r = pf__pages_pin_range(p, offset, len, size, writable, &spare, block);
-	pf__spare_put(&spare);
-	return r;
+	for (unsigned tries = 0; r == -ENOBUFS && tries < PF_SPARE_TRIES; tries++) {
+		if (pf__spare_take_for(&spare, p, offset / PF_PAGE, pf__pages_spanned(offset, len)))
+			return -ENOMEM;
+		r = pf__pages_pin_range(p, offset, len, size, writable, &spare, block);
+		pf__spare_put(&spare);
+	}
+	return r == -ENOBUFS ? -ENOMEM : r;
 }
 
 void pf__io_clean_tail(struct pf__io_file *f)

@@ -29,31 +29,18 @@ static size_t chunk_at(const struct pf__io_file *f, uint64_t offset, size_t left
 	return (size_t)pf__min_u64(left, max);
 }
 
-/* Does the range need blocks that the file does not have? Their number. */
-static unsigned blocks_missing(struct pf__io_file *f, uint64_t offset, size_t len)
-{
-	unsigned n = 0;
-
-	pf__rcu_read_lock();
-	for (uint64_t b = offset >> PF_BLOCK_SHIFT; b <= (offset + len - 1) >> PF_BLOCK_SHIFT; b++)
-		n += !pf__index_find(&f->ii->pages.index, b);
-	pf__rcu_read_unlock();
-	return n;
-}
-
 /* What the server took is what a read should see. */
 static void keep(struct pf__io_file *f, struct pf__slice s, uint64_t offset, size_t n)
 {
 	struct pf__spare spare = {0};
-	unsigned blocks = blocks_missing(f, offset, n);
 	bool sure = pf__inode_owned(f->inode);
 	struct pf__attr a;
 
 	/* Where others may have made the file longer its end is not known: whole pages only. */
 	sure |= pf__inode_attr(f->inode, PF_ATTR_NLINK, pf__now_coarse(), &a);
 	/* Without room only what is there is brought up to date. */
-	if (blocks && blocks <= PF_SPARES)
-		(void)pf__spare_take(&spare, f->io->arena, blocks, (unsigned)(n / PF_PAGE + 2));
+	(void)pf__spare_take_for(&spare, &f->ii->pages, offset / PF_PAGE,
+				 pf__pages_spanned(offset, n));
 	pf__pages_put_clean(&f->ii->pages, offset, n, sure ? pf__inode_size(f->inode) : UINT64_MAX,
 			    &s, &spare);
 	pf__spare_put(&spare);
@@ -164,18 +151,27 @@ static int read_page(struct writer *w)
 	return pf__fetch_one(w->f, w->c, page, page + 1, eof, &seen);
 }
 
+/* Spares for what comes next, within its block. */
+static int take_spare(struct writer *w)
+{
+	size_t n = pf__min_u64(w->left, PF_BLOCK - w->offset % PF_BLOCK);
+
+	return pf__spare_take_for(&w->spare, &w->f->ii->pages, w->offset / PF_PAGE,
+				  pf__pages_spanned(w->offset, n));
+}
+
 /* Room for more: what is dirty has to go first, if nothing else can. */
 static int more_blocks(struct writer *w)
 {
 	struct pf__io_file *f = w->f;
 	int r;
 
-	if (!pf__spare_take(&w->spare, f->io->arena, 1, PF_BLOCK_PAGES))
+	if (!take_spare(w))
 		return 0;
 	if (w->c->nowait)
 		return -EAGAIN;
 	r = pf__io_flush_ii(f->ii, 0, UINT64_MAX);
-	if (!r && pf__spare_take(&w->spare, f->io->arena, 1, PF_BLOCK_PAGES))
+	if (!r && take_spare(w))
 		r = PF_NO_ROOM;
 	return r;
 }

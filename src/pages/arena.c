@@ -99,6 +99,7 @@ void pf__arena_stats(struct pf__arena *a, struct pf__arena_stats *out)
 	    .dirty = atomic_load(&a->ndirty),
 	    .writeback = atomic_load(&a->nwriteback),
 	    .evicted = atomic_load(&a->evicted),
+	    .punched = atomic_load(&a->punched),
 	    .dropped = atomic_load(&a->dropped),
 	    .ahead = atomic_load(&a->ahead),
 	    .ahead_hits = atomic_load(&a->ahead_hits),
@@ -202,6 +203,7 @@ static void punch(struct pf__arena *a, struct pf__block *b)
 		      (off_t)pf__block_position(b), PF_BLOCK))
 		return;
 	atomic_fetch_sub(&a->resident, count(b->resident));
+	atomic_fetch_add_explicit(&a->punched, count(b->resident), memory_order_relaxed);
 	b->resident = 0;
 }
 
@@ -388,13 +390,44 @@ static uint64_t punch_spares(struct pf__spare *s)
 	return got;
 }
 
-/* Under the lock. 0; -EAGAIN: victims are to be freed after a grace period; -ENOMEM. */
-static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__block **victims)
+/* What is to be filled: pages that need memory, wherever the file has them; and pages of blocks
+ * that the file lacks, which need only what the spares do not have. */
+struct need {
+	unsigned blocks, own, lacking;
+};
+
+static unsigned memory_for(const struct pf__spare *s, const struct need *need)
+{
+	unsigned bare = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		bare += PF_BLOCK_PAGES - count(s->blocks[i]->resident);
+	return need->own + (need->lacking < bare ? need->lacking : bare);
+}
+
+/* Under the lock: 0 if the limit allows it, with memory given back that nobody uses. */
+static int promise(struct pf__spare *s, const struct need *need)
 {
 	struct pf__arena *a = s->arena;
-	uint64_t total;
+	unsigned pages = memory_for(s, need);
+	uint64_t total = atomic_load(&a->resident) + atomic_load(&a->promised) + pages;
 
-	while (s->n < n) {
+	if (total > a->limit)
+		total -= punch_free(a, total - a->limit);
+	if (total > a->limit)
+		return (int)pf__min_u64(total - a->limit, a->limit);
+	s->pages = pages;
+	atomic_fetch_add(&a->promised, pages);
+	return 0;
+}
+
+/* Under the lock. 0; -EAGAIN: victims are to be freed after a grace period; -ENOMEM. */
+static int try_take(struct pf__spare *s, const struct need *need, struct pf__block **victims)
+{
+	struct pf__arena *a = s->arena;
+	int over;
+
+	while (s->n < need->blocks) {
 		struct pf__block *b = pop_free(a);
 
 		if (!b)
@@ -403,20 +436,13 @@ static int try_take(struct pf__spare *s, unsigned n, unsigned pages, struct pf__
 			return -ENOMEM;
 		s->blocks[s->n++] = b;
 	}
-	/* The blocks may have memory, but the file may want the pages in blocks of its own. */
-	total = atomic_load(&a->resident) + atomic_load(&a->promised) + pages;
-	if (total > a->limit)
-		total -= punch_free(a, total - a->limit);
-	if (total > a->limit) {
-		if (evict(a, pf__max_u64(total - a->limit, a->limit / 64), victims))
-			return -EAGAIN;
-		total -= punch_spares(s);
-	}
-	if (total > a->limit)
-		return -ENOMEM;
-	s->pages = pages;
-	atomic_fetch_add(&a->promised, pages);
-	return 0;
+	over = promise(s, need);
+	if (!over)
+		return 0;
+	if (evict(a, pf__max_u64((unsigned)over, a->limit / 64), victims))
+		return -EAGAIN;
+	/* The spares may have memory, but not where it is wanted. */
+	return punch_spares(s) && !promise(s, need) ? 0 : -ENOMEM;
 }
 
 static void put_back(struct pf__spare *s)
@@ -441,18 +467,18 @@ static void free_victims(struct pf__arena *a, struct pf__block *b)
 	pf__mutex_unlock(&a->lock);
 }
 
-int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigned pages)
+static int take(struct pf__spare *s, struct pf__arena *a, const struct need *need)
 {
 	struct pf__block *victims = NULL;
 	int r;
 
 	s->arena = a;
-	if (n > PF_SPARES || pages > a->limit)
+	if (need->blocks > PF_SPARES || need->own + (uint64_t)need->lacking > a->limit)
 		return -ENOMEM;
 	atomic_store_explicit(&a->last_take, pf__now_coarse(), memory_order_relaxed);
 	for (unsigned tries = 0; tries < 16; tries++) {
 		pf__mutex_lock(&a->lock);
-		r = try_take(s, n, pages, &victims);
+		r = try_take(s, need, &victims);
 		if (r)
 			put_back(s);
 		pf__mutex_unlock(&a->lock);
@@ -464,6 +490,32 @@ int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigne
 			return r;
 	}
 	return -ENOMEM;
+}
+
+int pf__spare_take(struct pf__spare *s, struct pf__arena *a, unsigned n, unsigned pages)
+{
+	return take(s, a, &(struct need){.blocks = n, .own = pages});
+}
+
+int pf__spare_take_for(struct pf__spare *s, struct pf__pages *p, uint64_t first, uint64_t n)
+{
+	uint64_t end = first + n, number = pf__block_of(first);
+	struct need need = {0};
+
+	pf__mutex_lock(&p->lock);
+	for (; number * PF_BLOCK_PAGES < end; number++) {
+		struct pf__block *b = pf__index_find(&p->index, number);
+		uint64_t bits = pf__block_part(number, first, end);
+
+		if (b) {
+			need.own += count(bits & ~b->resident);
+		} else if (need.blocks < PF_SPARES) {
+			need.lacking += count(bits);
+			need.blocks++;
+		}
+	}
+	pf__mutex_unlock(&p->lock);
+	return need.blocks || need.own ? take(s, p->arena, &need) : 0;
 }
 
 void pf__spare_put(struct pf__spare *s)

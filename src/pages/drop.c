@@ -5,16 +5,6 @@
 #include "pages/internal.h"
 #include <string.h>
 
-/* The pages of block number that a range of pages covers. */
-static uint64_t bits_of(uint64_t number, uint64_t first, uint64_t end)
-{
-	uint64_t start = number * PF_BLOCK_PAGES;
-	unsigned from = first > start ? pf__page_in_block(first) : 0;
-	uint64_t to = pf__min_u64(end - start, PF_BLOCK_PAGES);
-
-	return pf__bits(from, (unsigned)to - from);
-}
-
 /* Nothing is under way in the block, and it has pages to lose. */
 static bool gone_for_good(const struct pf__block *b, uint64_t bits)
 {
@@ -104,10 +94,10 @@ static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overta
 			break;
 		if (overtaken && inner < inner_end && inner < start + PF_BLOCK_PAGES &&
 		    inner_end > start)
-			over = bits_of(number, inner, inner_end);
+			over = pf__block_part(number, inner, inner_end);
 		if (overtaken)
 			overtake_edges(b, offset, last);
-		drop_block(b, bits_of(number, first, end), over);
+		drop_block(b, pf__block_part(number, first, end), over);
 	}
 	pf__mutex_unlock(&p->lock);
 }

@@ -60,7 +60,7 @@ struct pf__arena {
 	_Atomic uint64_t resident, peak;
 	_Atomic uint64_t promised; /* pages that spares may fill */
 	_Atomic uint64_t ndirty, nwriteback;
-	_Atomic uint64_t uptodate, evicted, dropped, ahead, ahead_hits, ahead_waste;
+	_Atomic uint64_t uptodate, evicted, punched, dropped, ahead, ahead_hits, ahead_waste;
 	_Atomic uint64_t last_take; /* pf__now_coarse() */
 	_Atomic uint32_t deferred;  /* blocks that wait for readers to leave */
 
@@ -86,6 +86,16 @@ static inline unsigned pf__page_in_block(uint64_t page)
 static inline uint64_t pf__block_of(uint64_t page)
 {
 	return page / PF_BLOCK_PAGES;
+}
+
+/* The pages of block number that a range of pages, which touches it, covers. */
+static inline uint64_t pf__block_part(uint64_t number, uint64_t first, uint64_t end)
+{
+	uint64_t start = number * PF_BLOCK_PAGES;
+	unsigned from = first > start ? pf__page_in_block(first) : 0;
+	uint64_t to = end - start < PF_BLOCK_PAGES ? end - start : PF_BLOCK_PAGES;
+
+	return pf__bits(from, (unsigned)to - from);
 }
 
 static inline bool pf__block_is_busy(const struct pf__block *b)

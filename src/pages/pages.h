@@ -38,8 +38,15 @@
 #define PF_BLOCK_SHIFT (PF_PAGE_SHIFT + 6)
 #define PF_BLOCK       (1ull << PF_BLOCK_SHIFT)
 
+/* How many pages a range touches. */
+static inline uint64_t pf__pages_spanned(uint64_t offset, uint64_t len)
+{
+	return len ? (offset + len - 1) / PF_PAGE - offset / PF_PAGE + 1 : 0;
+}
+
 struct pf__block; /* pages/internal.h */
 struct pf__arena;
+struct pf__pages;
 
 /* ---- memory (pages/arena.c) */
 
@@ -48,6 +55,7 @@ struct pf__arena_stats {
 	uint64_t pages;              /* uptodate */
 	uint64_t dirty, writeback;   /* pages, now */
 	uint64_t evicted, dropped;   /* uptodate pages, since the start */
+	uint64_t punched;            /* pages whose memory went back to the system */
 	uint64_t ahead, ahead_hits, ahead_waste;
 };
 
@@ -73,6 +81,12 @@ struct pf__spare {
 /* Take n blocks, of which pages pages in all will be filled, evicting others if need be. Waits for
  * RCU; no lock may be held. 0 or -ENOMEM: nothing can go. */
 int pf__spare_take(struct pf__spare *s, struct pf__arena *arena, unsigned n, unsigned pages);
+/* The same for pages first.. of a file, as far as it lacks blocks and memory for them: what a spare
+ * block has already needs not be found again. Of more than PF_SPARES blocks the first ones. */
+int pf__spare_take_for(struct pf__spare *s, struct pf__pages *p, uint64_t first, uint64_t n);
+/* To make room it may evict a block of the very file, which is lacking then: who still finds no spare
+ * asks again, so often at most. */
+#define PF_SPARE_TRIES 4
 void pf__spare_put(struct pf__spare *s);
 
 /* ---- the pages of one file */

@@ -147,6 +147,59 @@ static void the_limit_is_kept(void **state)
 	file_close(&f);
 }
 
+/* A file larger than the cache goes through it with the memory that is there: nothing is given back
+ * and asked for again. The last pages of each piece are in a block that the file has already. */
+static void a_full_cache_keeps_its_memory(void **state)
+{
+	struct pf__fill fill;
+	struct file f;
+
+	file_open(&f, 4 * MIB);
+	for (uint64_t at = 0; at < 64 * PF_BLOCK_PAGES;) {
+		struct pf__spare s = {0};
+		int r;
+
+		assert_err(pf__spare_take_for(&s, &f.p, at, 48), 0);
+		r = pf__fill_begin(&f.p, at, 48, 1ull << 40, false, &s, &fill);
+		assert_true(r > 0);
+		fill_answer(&fill, 1);
+		pf__fill_end(&fill, fill.length, 0, false);
+		pf__spare_put(&s);
+		at += (unsigned)r;
+	}
+	assert_true(stats_of(f.arena).evicted >= 40 * PF_BLOCK_PAGES);
+	assert_int_equal(stats_of(f.arena).punched, 0);
+	assert_int_equal(stats_of(f.arena).peak, 4 * MIB);
+	assert_file(&f, 63 * PF_BLOCK, PF_BLOCK, 1);
+	file_close(&f);
+}
+
+/* What spares have counts only where it is wanted: in blocks that the file lacks. */
+static void spares_for_a_range(void **state)
+{
+	struct pf__spare s = {0};
+	struct file f;
+
+	file_open(&f, MIB);
+	put_page(&f, 1);
+	pf__spare_put(&f.spare);
+	assert_err(pf__spare_take_for(&s, &f.p, 1, 1), 0); /* it is there */
+	assert_int_equal(s.n, 0);
+	assert_err(pf__spare_take_for(&s, &f.p, 0, 64), 0);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(promised(f.arena), 63);
+	pf__spare_put(&s);
+	s = (struct pf__spare){0};
+	assert_err(pf__spare_take_for(&s, &f.p, 60, 6), 0);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(promised(f.arena), 6);
+	pf__spare_put(&s);
+	s = (struct pf__spare){0};
+	assert_err(pf__spare_take_for(&s, &f.p, 64, 100 * PF_BLOCK_PAGES), -ENOMEM);
+	assert_int_equal(promised(f.arena), 0);
+	file_close(&f);
+}
+
 /* Blocks that were read twice outlive one pass over a file larger than memory. */
 static void what_is_used_again_stays(void **state, uint64_t limit, unsigned hot)
 {
@@ -516,6 +569,8 @@ int main(void)
 	    cmocka_unit_test(the_working_set_can_change),
 	    cmocka_unit_test(busy_blocks_never_go),
 	    cmocka_unit_test(nothing_can_go),
+	    cmocka_unit_test(a_full_cache_keeps_its_memory),
+	    cmocka_unit_test(spares_for_a_range),
 	    cmocka_unit_test(trim_gives_memory_back),
 	    cmocka_unit_test(positions_are_those_of_the_memfd),
 	    cmocka_unit_test(many_files_of_a_page),
