@@ -175,6 +175,27 @@ ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint
 	return (ssize_t)len;
 }
 
+int pf__io_lend_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
+		     size_t count, bool again)
+{
+	uint64_t first = offset / PF_PAGE, end = first + pf__pages_spanned(offset, count);
+	uint64_t eof = c->size;
+
+	if (pf__pages_state(&f->ii->pages, first) == PF_PAGE_BUSY)
+		return pf__page_wait(f->ii, first, false);
+	return (again ? pf__fetch_one : pf__fetch_wait)(f, c, first, end, c->size, &eof);
+}
+
+void pf__io_lent(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset, size_t n,
+		 uint64_t misses)
+{
+	uint64_t pages = pf__pages_spanned(offset, n);
+
+	misses = pf__min_u64(misses, pages);
+	pf__fetch_hit(f, c->flags, offset / PF_PAGE, pages, c->size);
+	count_read(f->io, pages - misses, misses, n);
+}
+
 static ssize_t cached_read(struct pf__io_file *f, const struct pf__io_call *c,
 			   const struct iovec *iov, int iovcnt, uint64_t offset)
 {

@@ -43,9 +43,6 @@ struct pf__io_inode {
 	uint64_t run_start, run_end;
 };
 
-/* The cache has no room: beyond what a server may answer. */
-#define PF_NO_ROOM (-1000)
-
 /* ---- inode.c */
 /* Made on first use. NULL: no memory. */
 struct pf__io_inode *pf__io_inode(struct pf__io *io, struct pf__inode *inode);

@@ -206,6 +206,18 @@ void pf__io_times_sent(struct pf__io *io, struct pf__inode *inode, uint32_t seq)
 struct pf__io_file *pf__io_writer_get(struct pf__io *io, struct pf__inode *inode);
 
 /* ---- memory of cached data that stays (io/map.c) */
+/* The cache has no room: beyond what a server may answer. */
+#define PF_NO_ROOM (-1000)
+
+/* Bytes are to be lent, and the first page of them is not up to date: ask for what is missing of
+ * all, as a read does, wait for that page or for something to happen to it. again: it did not help
+ * before. 0, negative errno or PF_NO_ROOM. */
+int pf__io_lend_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
+		     size_t count, bool again);
+/* Cached bytes were lent instead of copied, of which so many pages were not there at first: counted
+ * as a read, and perhaps more is to be read ahead. */
+void pf__io_lent(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset, size_t n,
+		 uint64_t misses);
 /* Pages of the range are up to date in memory when it returns, as far as the file goes. */
 int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
 		    uint64_t len);

@@ -84,8 +84,8 @@ int pf__spare_take(struct pf__spare *s, struct pf__arena *arena, unsigned n, uns
 /* The same for pages first.. of a file, as far as it lacks blocks and memory for them: what a spare
  * block has already needs not be found again. Of more than PF_SPARES blocks the first ones. */
 int pf__spare_take_for(struct pf__spare *s, struct pf__pages *p, uint64_t first, uint64_t n);
-/* To make room it may evict a block of the very file, which is lacking then: who still finds no spare
- * asks again, so often at most. */
+/* To make room it may evict a block of the very file, which is lacking then: who still finds no
+ * spare asks again, so often at most. */
 #define PF_SPARE_TRIES 4
 void pf__spare_put(struct pf__spare *s);
 

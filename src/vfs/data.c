@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BORROW_ROUNDS 8
-#define NO_ROOM       (-1000) /* beyond what a server may answer */
+#define COPY_MAX      (1u << 20) /* bytes of a loan that is a buffer */
 #define DRAIN_MS      200
 
 /* ---- borrowed memory */
@@ -63,6 +63,7 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 	struct pf__from f;
 	struct pf__attr attr;
 	struct loan *loan;
+	uint64_t misses = 0;
 	size_t n = 0;
 	int r;
 
@@ -79,7 +80,8 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 		b->data = pin(of, offset, count, &n, &loan->block);
 		if (b->data)
 			break;
-		r = pf__io_populate(&of->io, &c, offset, 1);
+		misses = pf__pages_spanned(offset, count);
+		r = pf__io_lend_wait(&of->io, &c, offset, count, i > 1);
 		/* What came may have shown that the file is shorter. */
 		pf__inode_attr(of->inode, 0, 0, &attr);
 		if (!r && offset >= attr.attr.size) {
@@ -90,8 +92,9 @@ static ssize_t borrow_cached(struct pf__open_file *of, size_t count, uint64_t of
 	}
 	if (!b->data) {
 		pf__free(loan);
-		return r == -ENOMEM || !r ? NO_ROOM : r; /* or it does not stay */
+		return r == -ENOMEM || !r ? PF_NO_ROOM : r; /* or it does not stay */
 	}
+	pf__io_lent(&of->io, &c, offset, n, misses);
 	atomic_fetch_add(&of->refs, 1);
 	loan->of = of;
 	b->owner = loan;
@@ -106,7 +109,7 @@ static ssize_t borrow_copy(struct pf__open_file *of, size_t count, off_t offset,
 	struct iovec iov;
 	ssize_t n;
 
-	count = pf__min_u64(count, of->io.max_read);
+	count = pf__min_u64(count, COPY_MAX);
 	loan = pf__malloc(sizeof *loan + count);
 	if (!loan)
 		return -ENOMEM;
@@ -134,10 +137,10 @@ static ssize_t borrow(struct pf_file *file, size_t count, off_t offset, struct p
 		return -ESPIPE;
 	if (!count)
 		return 0;
-	n = NO_ROOM;
+	n = PF_NO_ROOM;
 	if (pf__io_is_cached(&of->io, (uint32_t)atomic_load(&of->flags)))
 		n = borrow_cached(of, count, (uint64_t)offset, b);
-	return n == NO_ROOM ? borrow_copy(of, count, offset, b) : n;
+	return n == PF_NO_ROOM ? borrow_copy(of, count, offset, b) : n;
 }
 
 ssize_t pf_read_borrow(struct pf_file *file, size_t count, off_t offset, struct pf_borrow *b)

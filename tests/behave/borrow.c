@@ -63,6 +63,34 @@ static void borrow_all(void **state)
 	done(m, f);
 }
 
+/* It is a read like others: counted, and more is read ahead. */
+static void borrow_in_sequence(void **state)
+{
+	struct mock_options o = {.flags = FUSE_ASYNC_READ | FUSE_MAX_PAGES,
+				 .init = {.max_pages = 32, .max_readahead = 256 * KIB}};
+	uint64_t size = 2 * MIB, n = 0;
+	struct pf_stats before, after;
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(&o, size, O_RDONLY, &d, &f);
+	struct pf_borrow b;
+
+	before = stats_of(m);
+	for (uint64_t at = 0; at < size; n++) {
+		borrows(d, f, 8 * PAGE, at, &b);
+		at += b.length;
+		pf_read_return(&b);
+	}
+	after = stats_of(m);
+	assert_int_equal(after.reads_cached - before.reads_cached, n);
+	assert_int_equal(after.bytes_read - before.bytes_read, size);
+	assert_int_equal(after.page_hits + after.page_misses, size / PAGE);
+	/* Nearly all were there, or on their way, when they were asked for. */
+	assert_true(after.readahead_hits >= (size - 512 * KIB) / PAGE);
+	assert_int_equal(after.readahead_waste, 0);
+	done(m, f);
+}
+
 static void borrow_at_the_end(void **state)
 {
 	struct mock_data *d;
@@ -482,14 +510,30 @@ static void other_flags(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	    timed(borrow),          timed(borrow_all),         timed(borrow_at_the_end),
-	    timed(borrow_errors),   timed(borrow_direct),      timed(borrowed_stays),
-	    timed(map_read),        timed(map_small),          timed(map_part),
-	    timed(map_eof),         timed(map_outlives_close), timed(map_arguments),
-	    timed(map_private),     timed(map_read_error),     timed(map_direct_io),
-	    timed(map_sees_stores), timed(map_too_large),      timed(nowait),
-	    timed(nowait_position), timed(nowait_attributes),  timed(nowait_beside_a_read),
-	    timed(nowait_direct),   timed(other_flags),
+	    timed(borrow),
+	    timed(borrow_all),
+	    timed(borrow_in_sequence),
+	    timed(borrow_at_the_end),
+	    timed(borrow_errors),
+	    timed(borrow_direct),
+	    timed(borrowed_stays),
+	    timed(map_read),
+	    timed(map_small),
+	    timed(map_part),
+	    timed(map_eof),
+	    timed(map_outlives_close),
+	    timed(map_arguments),
+	    timed(map_private),
+	    timed(map_read_error),
+	    timed(map_direct_io),
+	    timed(map_sees_stores),
+	    timed(map_too_large),
+	    timed(nowait),
+	    timed(nowait_position),
+	    timed(nowait_attributes),
+	    timed(nowait_beside_a_read),
+	    timed(nowait_direct),
+	    timed(other_flags),
 	};
 
 	return run_cached_tests(argc, argv, tests);
