@@ -28,11 +28,23 @@ static int write_all(const char *data, size_t size)
 	return 0;
 }
 
+/* A file here is read where it stands: it may be standard input, which others read, too. */
+static ssize_t next_bytes(struct file *f, char *buf, off_t offset, struct loan *loan)
+{
+	if (file_remote(f))
+		return file_lend(f, buf, BUFFER, offset, loan);
+	*loan = (struct loan){.data = buf};
+	return file_read(f, buf, BUFFER);
+}
+
 /* 0; -errno of standard output, after which nothing more can be done. *failed: of the file. */
 static int copy_out(struct file *f, const char *word, char *buf, bool *failed)
 {
+	off_t offset = 0;
+
 	while (!interrupted()) {
-		ssize_t n = file_read(f, buf, BUFFER);
+		struct loan loan = {0};
+		ssize_t n = next_bytes(f, buf, offset, &loan);
 		int err;
 
 		if (n == -EINTR && !interrupted())
@@ -43,9 +55,11 @@ static int copy_out(struct file *f, const char *word, char *buf, bool *failed)
 		}
 		if (n <= 0)
 			return 0;
-		err = write_all(buf, (size_t)n);
+		err = write_all(loan.data, (size_t)n);
+		loan_return(&loan);
 		if (err)
 			return err;
+		offset += n;
 	}
 	return 0;
 }

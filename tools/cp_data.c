@@ -16,7 +16,8 @@
 
 enum {
 	BUFFER = 1 << 20,
-	RING = 4,             /* buffers read ahead */
+	BUFFERS = 4,          /* read ahead from here */
+	LOANS = 16,           /* the same from a server, where pieces may be small */
 	AHEAD_FROM = 4 << 20, /* bytes from which a second thread pays */
 	ZERO_BLOCK = 4096,
 	RANGE = 16 << 20, /* for copy_file_range: how often progress and signals are looked at */
@@ -110,52 +111,85 @@ static ssize_t read_full(struct file *src, char *buf, size_t size, off_t offset)
 	return (ssize_t)got;
 }
 
+/* The next bytes, on loan or in buf. *last: the file ends with them. */
+static ssize_t lend(struct file *src, char *buf, size_t want, off_t offset, struct loan *loan,
+		    bool *last)
+{
+	ssize_t n;
+
+	if (!file_remote(src)) {
+		*loan = (struct loan){.data = buf};
+		n = read_full(src, buf, want, offset);
+		*last = n >= 0 && (size_t)n < want;
+		return n;
+	}
+	do
+		n = file_lend(src, buf, want, offset, loan);
+	while (n == -EINTR && !interrupted());
+	*last = n == 0;
+	return n;
+}
+
 /* ---- one thread: read, write ------------------------------------------------------------ */
 
 /* Copy [offset, end) or to the end of the file; returns where that was, or -errno. */
 static off_t copy_span(struct copy *c, off_t offset, off_t end, char *buf)
 {
-	while (offset < end) {
+	bool last = false;
+
+	while (offset < end && !last) {
 		size_t want = end - offset < BUFFER ? (size_t)(end - offset) : BUFFER;
-		ssize_t n = interrupted() ? -EINTR : read_full(c->src, buf, want, offset);
+		struct loan loan = {0};
+		ssize_t n = interrupted() ? -EINTR : lend(c->src, buf, want, offset, &loan, &last);
 		int err;
 
 		if (n < 0) {
 			c->at_source = true;
 			return n;
 		}
-		err = write_data(c, buf, (size_t)n, offset);
+		err = write_data(c, loan.data, (size_t)n, offset);
+		loan_return(&loan);
 		if (err)
 			return err;
 		offset += n;
-		if ((size_t)n < want)
-			break;
 	}
 	return offset;
 }
 
 /* ---- two threads: one reads ahead ------------------------------------------------------- */
 
+struct slot {
+	struct loan loan;
+	ssize_t n; /* or negative errno */
+	bool last;
+};
+
 struct ring {
 	struct copy *copy;
 	off_t offset, end;
 	char *buffers;
+	unsigned nslots;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	/* under lock; a buffer belongs to the reader before it counts as filled, then to the writer
+	/* under lock; a slot belongs to the reader before it counts as filled, then to the writer
 	 */
-	ssize_t sizes[RING]; /* a count; short: the file's end; negative errno */
+	struct slot slots[LOANS];
 	uint64_t filled, drained;
 	bool stop; /* the writer has given up */
 };
 
-/* Wait for an empty buffer; false: stop. */
+static struct slot *ring_slot(struct ring *r, uint64_t i)
+{
+	return &r->slots[i % r->nslots];
+}
+
+/* Wait for an empty slot; false: stop. */
 static bool ring_wait_empty(struct ring *r)
 {
 	bool go;
 
 	pthread_mutex_lock(&r->lock);
-	while (!r->stop && r->filled - r->drained == RING)
+	while (!r->stop && r->filled - r->drained == r->nslots)
 		pthread_cond_wait(&r->changed, &r->lock);
 	go = !r->stop;
 	pthread_mutex_unlock(&r->lock);
@@ -166,36 +200,31 @@ static void *read_ahead(void *arg)
 {
 	struct ring *r = arg;
 	off_t offset = r->offset;
-	ssize_t n;
-	size_t want;
+	bool more = true;
 
-	do {
-		size_t slot = r->filled % RING; /* only this thread changes filled */
+	while (more && offset < r->end && ring_wait_empty(r)) {
+		struct slot *slot = ring_slot(r, r->filled); /* only this thread changes filled */
+		char *buf = r->buffers + r->filled % BUFFERS * BUFFER;
+		size_t want = r->end - offset < BUFFER ? (size_t)(r->end - offset) : BUFFER;
 
-		want = r->end - offset < BUFFER ? (size_t)(r->end - offset) : BUFFER;
-		if (!ring_wait_empty(r))
-			break;
-		n = read_full(r->copy->src, r->buffers + slot * BUFFER, want, offset);
+		slot->n = lend(r->copy->src, buf, want, offset, &slot->loan, &slot->last);
+		more = slot->n >= 0 && !slot->last;
+		offset += slot->n;
 		pthread_mutex_lock(&r->lock);
-		r->sizes[slot] = n;
 		r->filled++;
 		pthread_cond_signal(&r->changed);
 		pthread_mutex_unlock(&r->lock);
-		offset += n;
-	} while (n > 0 && (size_t)n == want && offset < r->end);
+	}
 	return NULL;
 }
 
-static ssize_t ring_wait_filled(struct ring *r)
+static struct slot *ring_wait_filled(struct ring *r)
 {
-	ssize_t n;
-
 	pthread_mutex_lock(&r->lock);
 	while (r->filled == r->drained)
 		pthread_cond_wait(&r->changed, &r->lock);
-	n = r->sizes[r->drained % RING];
 	pthread_mutex_unlock(&r->lock);
-	return n;
+	return ring_slot(r, r->drained);
 }
 
 static void ring_advance(struct ring *r, bool stop)
@@ -211,25 +240,25 @@ static void ring_advance(struct ring *r, bool stop)
 static off_t drain(struct ring *r)
 {
 	off_t offset = r->offset;
+	bool last = false;
 
-	while (offset < r->end) {
-		size_t want = r->end - offset < BUFFER ? (size_t)(r->end - offset) : BUFFER;
-		ssize_t n = ring_wait_filled(r);
+	while (offset < r->end && !last) {
+		struct slot *slot = ring_wait_filled(r);
+		ssize_t n = slot->n;
 		int err = interrupted() ? -EINTR : 0;
 
+		last = slot->last;
 		if (n < 0) {
 			r->copy->at_source = true;
 			err = (int)n;
 		}
 		if (!err)
-			err = write_data(r->copy, r->buffers + r->drained % RING * BUFFER,
-					 (size_t)n, offset);
+			err = write_data(r->copy, slot->loan.data, (size_t)n, offset);
+		loan_return(&slot->loan);
 		ring_advance(r, err != 0);
 		if (err)
 			return err;
 		offset += n;
-		if ((size_t)n < want)
-			break;
 	}
 	return offset;
 }
@@ -240,7 +269,10 @@ static off_t copy_span_ahead(struct copy *c, off_t offset, off_t end)
 	pthread_t reader;
 	off_t reached;
 
-	r.buffers = malloc((size_t)RING * BUFFER);
+	/* What a server lends needs no buffer, unless the file does not seek: then it has this one.
+	 */
+	r.nslots = file_remote(c->src) && file_lseek(c->src, 0, SEEK_CUR) >= 0 ? LOANS : BUFFERS;
+	r.buffers = malloc((size_t)BUFFERS * BUFFER);
 	if (!r.buffers)
 		return -ENOMEM;
 	pthread_mutex_init(&r.lock, NULL);
@@ -250,6 +282,8 @@ static off_t copy_span_ahead(struct copy *c, off_t offset, off_t end)
 	} else {
 		reached = drain(&r);
 		pthread_join(reader, NULL);
+		for (; r.drained < r.filled; r.drained++)
+			loan_return(&ring_slot(&r, r.drained)->loan);
 	}
 	pthread_cond_destroy(&r.changed);
 	pthread_mutex_destroy(&r.lock);

@@ -130,6 +130,28 @@ ssize_t file_pread(struct file *f, void *buf, size_t count, off_t offset)
 	return f->pf ? pf_pread(f->pf, buf, count, offset) : here(pread(f->fd, buf, count, offset));
 }
 
+ssize_t file_lend(struct file *f, char *buf, size_t count, off_t offset, struct loan *loan)
+{
+	ssize_t n = -ESPIPE;
+
+	*loan = (struct loan){.data = buf};
+	if (f->pf) {
+		n = pf_read_borrow(f->pf, count, offset, &loan->borrow);
+		if (n > 0)
+			loan->data = loan->borrow.data;
+	} else {
+		n = file_pread(f, buf, count, offset);
+	}
+	return n == -ESPIPE ? file_read(f, buf, count) : n;
+}
+
+void loan_return(struct loan *loan)
+{
+	if (loan->borrow.owner)
+		pf_read_return(&loan->borrow);
+	*loan = (struct loan){0};
+}
+
 ssize_t file_pwrite(struct file *f, const void *buf, size_t count, off_t offset)
 {
 	return f->pf ? pf_pwrite(f->pf, buf, count, offset)

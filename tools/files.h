@@ -45,6 +45,17 @@ int file_close(struct file *f); /* also for FILE_NONE */
 
 ssize_t file_read(struct file *f, void *buf, size_t count);
 ssize_t file_write(struct file *f, const void *buf, size_t count);
+/*
+ * Bytes at an offset, without a copy where the file is a server's and cached. Until loan_return(),
+ * which is always called; buf, of count bytes, is where others are read to. Fewer than count may
+ * come though the file goes on, 0 at its end. A file that does not seek is read where it stands.
+ */
+struct loan {
+	const char *data;
+	struct pf_borrow borrow;
+};
+ssize_t file_lend(struct file *f, char *buf, size_t count, off_t offset, struct loan *loan);
+void loan_return(struct loan *loan);
 ssize_t file_pread(struct file *f, void *buf, size_t count, off_t offset);
 ssize_t file_pwrite(struct file *f, const void *buf, size_t count, off_t offset);
 /* Both at the same side, else -EXDEV. */
