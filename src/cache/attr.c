@@ -342,19 +342,22 @@ void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint
 	pf__mutex_unlock(m);
 }
 
-void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			   bool exact, uint32_t invalid)
+uint64_t pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			       bool exact, uint32_t invalid)
 {
 	struct pf__mutex *m = pf__inode_stripe(cache, inode);
 	struct pf__attr a;
+	uint64_t old;
 
 	pf__mutex_lock(m);
 	load(inode, &a);
+	old = a.attr.size;
 	a.version = pf__next_version(cache);
 	a.attr.size = exact ? end : pf__max_u64(a.attr.size, end);
 	a.invalid = (a.invalid & ~SIZE_BY_READ) | invalid;
 	store(inode, &a);
 	pf__mutex_unlock(m);
+	return old;
 }
 
 void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid)

@@ -92,9 +92,9 @@ bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint
 /* Mark fields as not to be trusted. */
 void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields);
 /* A local change, newer than any reply that is under way: version goes up, size becomes
- * max(size, end) or, with exact, end; the fields given turn invalid. */
-void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			   bool exact, uint32_t invalid);
+ * max(size, end) or, with exact, end; the fields given turn invalid. The size before. */
+uint64_t pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			       bool exact, uint32_t invalid);
 /* A local change that leaves the size: version goes up, the fields given turn invalid. */
 void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid);
 /* Around a call that changes the size; counts nest. The end bumps the version. In between replies'

@@ -5,6 +5,13 @@
 #include "io/inode.h"
 #include <errno.h>
 
+void pf__io_grown(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t offset,
+		  uint64_t end)
+{
+	if (end > old_size && offset > old_size && old_size % PF_PAGE && !pf__inode_owned(inode))
+		pf__io_drop(io, inode, old_size, 1);
+}
+
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
@@ -13,6 +20,7 @@ void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_s
 		return;
 	if (size > old_size)
 		pf__pages_extend(&ii->pages, old_size);
+	pf__io_grown(io, inode, old_size, size, size);
 	pf__pages_truncate(&ii->pages, size);
 	pf__io_maybe_clean(ii);
 }

@@ -137,13 +137,16 @@ void pf__io_update_owned(struct pf__io_inode *ii)
 
 /* ---- times */
 
-void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t end)
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 	struct timespec now;
 
 	if (!ii || !pf__inode_owned(inode)) {
-		pf__inode_local_write(io->cache, inode, end, false, PF_ATTR_MODIFIED);
+		uint64_t old =
+		    pf__inode_local_write(io->cache, inode, end, false, PF_ATTR_MODIFIED);
+
+		pf__io_grown(io, inode, old, offset, end);
 		return;
 	}
 	now = pf__wall_clock(pf__conn_got(io->conn)->time_gran);

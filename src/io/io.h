@@ -180,6 +180,11 @@ int pf__io_hold(struct pf__io *io, struct pf__inode *inode);
 void pf__io_release(struct pf__io *io, struct pf__inode *inode);
 /* The rest does not wait, but for RCU where memory is needed. */
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size);
+/* The file became longer by what was written from offset to end, if it did: what lies between the
+ * old end and offset is the server's. The zeros that its page has there were made up, so it goes.
+ */
+void pf__io_grown(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t offset,
+		  uint64_t end);
 void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t len);
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,
 			 uint64_t new_size, bool new_mtime);
@@ -193,8 +198,8 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 		      uint64_t size);
 
 /* ---- size and times that are ours, or not (io/inode.c); none of these waits */
-/* Data up to end was changed at the server by our own request. */
-void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t end);
+/* Data from offset to end was changed at the server by our own request. */
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end);
 /* Something but a write changed an owned inode: ctime is now. */
 void pf__io_touch_ctime(struct pf__io *io, struct pf__inode *inode);
 void pf__io_touch_mtime(struct pf__io *io, struct pf__inode *inode); /* and mtime */
@@ -218,14 +223,11 @@ int pf__io_lend_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_
  * as a read, and perhaps more is to be read ahead. */
 void pf__io_lent(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset, size_t n,
 		 uint64_t misses);
-/* Pages of the range are up to date in memory when it returns, as far as the file goes. */
-int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
-		    uint64_t len);
 struct pf__pages *pf__io_pages(struct pf__io_file *f);
-/* Pin the block that holds the range (all of it), which has to be up to date as far as the file
- * (of size bytes) goes; behind it the memory is made zero. 0; -EAGAIN: pages are missing; -ENOMEM.
- */
-int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,
+/* Read a range within one block in and pin it; behind the file's end the memory is made zero.
+ * c->size is lowered when what came shows that the file is shorter. 0; -EAGAIN: others drop the
+ * pages faster than they can be read; -ENOMEM; what READ failed with. */
+int pf__io_pin_range(struct pf__io_file *f, struct pf__io_call *c, uint64_t offset, size_t len,
 		     bool writable, struct pf__block **block);
 /* The first len bytes of a page were changed in place: they are dirty from now on. Waits while the
  * page is being written. */

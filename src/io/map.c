@@ -11,7 +11,8 @@ struct pf__pages *pf__io_pages(struct pf__io_file *f)
 	return &f->ii->pages;
 }
 
-int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
+/* Pages of the range are up to date when it returns, as far as the file goes. */
+static int populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t offset,
 		    uint64_t len)
 {
 	uint64_t end = pf__min_u64(pf__add_sat_u64(offset, len), c->size), eof = c->size;
@@ -38,7 +39,24 @@ int pf__io_populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t
 	return r == PF_NO_ROOM ? -ENOMEM : r;
 }
 
-int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,
+/* The block of offset, kept in the file while it is filled: to make room for its last page the
+ * first ones could go. */
+static int keep_block(struct pf__io_file *f, uint64_t offset, struct pf__block **block)
+{
+	struct pf__pages *p = &f->ii->pages;
+	struct pf__spare spare = {0};
+	int r = pf__pages_pin_block(p, offset / PF_PAGE, &spare, block);
+
+	if (r != -ENOBUFS)
+		return r;
+	if (pf__spare_take(&spare, f->io->arena, 1, 0))
+		return -ENOMEM;
+	r = pf__pages_pin_block(p, offset / PF_PAGE, &spare, block);
+	pf__spare_put(&spare);
+	return r;
+}
+
+static int pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_t size,
 		     bool writable, struct pf__block **block)
 {
 	struct pf__spare spare = {0};
@@ -52,6 +70,27 @@ int pf__io_pin_range(struct pf__io_file *f, uint64_t offset, size_t len, uint64_
 		pf__spare_put(&spare);
 	}
 	return r == -ENOBUFS ? -ENOMEM : r;
+}
+
+int pf__io_pin_range(struct pf__io_file *f, struct pf__io_call *c, uint64_t offset, size_t len,
+		     bool writable, struct pf__block **block)
+{
+	int r = -EAGAIN;
+
+	for (unsigned round = 0; round < MAX_ROUNDS && r == -EAGAIN; round++) {
+		struct pf__block *kept;
+
+		r = keep_block(f, offset, &kept);
+		if (r)
+			break;
+		r = populate(f, c, offset, len);
+		if (!r)
+			r = pin_range(f, offset, len, c->size, writable, block);
+		pf__pages_unpin(&f->ii->pages, kept);
+		/* What came may have shown that the file is shorter. */
+		c->size = pf__min_u64(c->size, pf__inode_size(f->inode));
+	}
+	return r;
 }
 
 void pf__io_clean_tail(struct pf__io_file *f)
@@ -74,6 +113,6 @@ int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 	if (r)
 		return r;
 	pf__io_now_dirty(f->ii);
-	pf__io_note_write(f->io, f->inode, 0);
+	pf__io_note_write(f->io, f->inode, 0, 0);
 	return 0;
 }

@@ -76,7 +76,7 @@ static ssize_t send_chunk(struct pf__io_file *f, const struct pf__io_call *c, st
 	/* No reader may see the new size and not the bytes. */
 	if (grows_page(f, offset, (size_t)n))
 		keep(f, *s, offset, (size_t)n);
-	pf__io_note_write(f->io, f->inode, offset + (size_t)n);
+	pf__io_note_write(f->io, f->inode, offset, offset + (size_t)n);
 	/* Once more: a reader may have fetched the page meanwhile, up to the old size. */
 	keep(f, *s, offset, (size_t)n);
 	pf__slice_skip(s, (size_t)n);

@@ -187,6 +187,20 @@ char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block
 	return b ? b->data + pf__page_in_block(page) * (size_t)PF_PAGE : NULL;
 }
 
+int pf__pages_pin_block(struct pf__pages *p, uint64_t page, struct pf__spare *spare,
+			struct pf__block **block)
+{
+	int why = 0;
+	struct pf__block *b;
+
+	pf__mutex_lock(&p->lock);
+	*block = b = pf__block_get(p, pf__block_of(page), spare, &why);
+	if (b)
+		b->pins++;
+	pf__mutex_unlock(&p->lock);
+	return b ? 0 : why;
+}
+
 static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writable)
 {
 	pf__mutex_lock(&p->lock);

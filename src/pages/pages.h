@@ -249,6 +249,9 @@ void pf__pages_release(struct pf__pages *p);
  * write. Where the page lies; NULL: there is no block. */
 char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block);
 void pf__pages_unpin(struct pf__pages *p, struct pf__block *block);
+/* The same, and the block is made if need be: nothing is in it then. 0; -ENOBUFS; -ENOMEM. */
+int pf__pages_pin_block(struct pf__pages *p, uint64_t page, struct pf__spare *spare,
+			struct pf__block **block);
 /*
  * Pin a range within one block for a mapping: it stays the file's, and shows what is written and
  * read. The block is made if need be; the range must be up to date as far as a file of size bytes

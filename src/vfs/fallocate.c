@@ -56,6 +56,7 @@ static int allocate(struct pf__open_file *of, const struct pf__from *f, int mode
 	struct pf__cache *cache = s->cache;
 	bool grows = !(mode & FALLOC_FL_KEEP_SIZE);
 	bool loses = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+	uint64_t end = grows ? (uint64_t)(offset + length) : 0;
 	int r = pf__kill_priv(f, of->inode);
 
 	if (!r && loses)
@@ -67,8 +68,8 @@ static int allocate(struct pf__open_file *of, const struct pf__from *f, int mode
 	r = send(of, f, mode, offset, length);
 	if (!r && loses)
 		pf__io_drop(s->io, of->inode, (uint64_t)offset, (uint64_t)length);
-	if (!r)
-		pf__io_note_write(s->io, of->inode, grows ? (uint64_t)(offset + length) : 0);
+	if (!r) /* that wrote nothing */
+		pf__io_note_write(s->io, of->inode, end, end);
 	if (grows)
 		pf__inode_size_end(cache, of->inode);
 	return r;

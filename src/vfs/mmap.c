@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ROUNDS 8
-
 struct pf_mapping {
 	struct pf__open_file *of; /* a reference */
 	char *base;
@@ -112,23 +110,12 @@ static size_t part(const struct pf_mapping *m, size_t i, uint64_t *offset)
 }
 
 /* Pin the i-th block, read in. Behind the end of the file there is nothing to read: zeros. */
-static int pin_part(struct pf_mapping *m, size_t i, const struct pf__io_call *c)
+static int pin_part(struct pf_mapping *m, size_t i, struct pf__io_call *c)
 {
 	uint64_t offset;
 	size_t len = part(m, i, &offset);
-	struct pf__io_file *f = &m->of->io;
-	int r = 0;
+	int r = pf__io_pin_range(&m->of->io, c, offset, len, m->tracked, &m->blocks[i]);
 
-	for (unsigned round = 0; round < ROUNDS && !r; round++) {
-		r = pf__io_populate(f, c, offset, len);
-		if (!r)
-			r = pf__io_pin_range(f, offset, len, c->size, m->tracked, &m->blocks[i]);
-		if (r != -EAGAIN)
-			break;
-		r = 0;
-	}
-	if (!r && !m->blocks[i])
-		r = -EAGAIN;
 	if (!r)
 		m->nblocks = i + 1;
 	return r;

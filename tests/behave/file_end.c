@@ -119,12 +119,77 @@ static void grown_at_the_server_and_dropped(void **state)
 	run((struct how){.stale = true}, true, server_has_more);
 }
 
+/* ---- what lies behind an end that was not the server's */
+
+/*
+ * The page with the end is cached, zeros behind it; then the file grows at the server, and nobody
+ * is told. Whatever makes it longer here leaves bytes between the old end and its own, which are
+ * the server's.
+ */
+static void grow_over(void (*grow)(struct t *t, uint64_t offset), bool direct)
+{
+	struct t t = begin(.size = 100, .flags = FUSE_EXPLICIT_INVAL_DATA);
+	unsigned char *p = bytes_of(1, 100, 5 * PAGE);
+	struct pf_file *f;
+
+	if (direct) {
+		ok(pf_close(t.f));
+		ok(pf_open(t.m->fs, "foo", O_RDWR | O_DIRECT, 0, &t.f));
+	}
+	ok(pf_open(t.m->fs, "foo", O_RDONLY, 0, &f));
+	assert_reads_old(f, 0, 100);
+	wdata_put(t.w, 100, p, 5 * PAGE);
+	grow(&t, 3 * PAGE);
+	assert_reads_old(f, 0, 100);
+	assert_reads_turn(f, 1, 100, 3 * PAGE - 100);
+	ok(pf_close(f));
+	free(p);
+	finish(&t);
+}
+
+static void by_write(struct t *t, uint64_t offset)
+{
+	put_at(t->f, 2, offset, 10);
+}
+
+static void by_truncate(struct t *t, uint64_t offset)
+{
+	wdata_set_size(t->w, offset + 10); /* the other one went on, so that it is no change */
+	ok(pf_ftruncate(t->f, offset + 10));
+}
+
+static void by_fallocate(struct t *t, uint64_t offset)
+{
+	ok(pf_fallocate(t->f, 0, offset, 10));
+}
+
+static void by_store(struct t *t, uint64_t offset)
+{
+	struct {
+		struct fuse_notify_store_out o;
+		char bytes[10];
+	} n = {{.nodeid = FOO, .offset = offset, .size = 10}, "123456789"};
+
+	mock_notify(t->m, FUSE_NOTIFY_STORE, &n, sizeof n.o + 10);
+	mock_settle(t->m);
+}
+
+static void a_gap_is_the_servers(void **state)
+{
+	grow_over(by_write, false);
+	grow_over(by_write, true);
+	grow_over(by_truncate, false);
+	grow_over(by_fallocate, false);
+	grow_over(by_store, false);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	    write_test(written_through),     write_test(written_through_and_dropped),
-	    write_test(written_back),        write_test(written_back_soon_and_dropped),
-	    write_test(grown_at_the_server), write_test(grown_at_the_server_and_dropped),
+	    write_test(written_through),      write_test(written_through_and_dropped),
+	    write_test(written_back),         write_test(written_back_soon_and_dropped),
+	    write_test(grown_at_the_server),  write_test(grown_at_the_server_and_dropped),
+	    write_test(a_gap_is_the_servers),
 	};
 
 	return run_write_tests(argc, argv, tests);

@@ -302,6 +302,32 @@ static void invalidated_while_mapped(void **state)
 	finish(&t);
 }
 
+/* What is left of a small cache is not enough for all of a mapping: room for its last page must not
+ * be made by its first. */
+static void without_memory(void **state)
+{
+	const uint64_t block = 64 * PAGE;
+	struct t t = begin(.writeback = true, .cache_bytes = 1 << 20, .dirty_bytes = 512 << 10,
+			   .max_write = 4 * PAGE, .size = 8 * block);
+	struct pf_mapping *none;
+	struct map held[3], last;
+
+	for (unsigned i = 0; i < 3; i++)
+		held[i] = map(t.f, block, MAP_SHARED, i * block);
+	for (unsigned i = 0; i < 20; i++) /* dirty, and will be for long */
+		put_at(t.f, 1, 7 * block + i * 2 * PAGE, PAGE);
+	fails(pf_mmap(t.f, block, PROT_READ, MAP_SHARED, 3 * block, &none), ENOMEM);
+	last = map(t.f, block - 20 * PAGE, MAP_SHARED, 3 * block);
+	ok(pf_munmap(last.m));
+	for (unsigned i = 0; i < 3; i++)
+		ok(pf_munmap(held[i].m));
+	last = map(t.f, block, MAP_SHARED, 3 * block);
+	for (uint64_t at = 0; at < block; at += 61)
+		assert_int_equal(last.p[at], wdata_byte(3 * block + at));
+	ok(pf_munmap(last.m));
+	finish(&t);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +345,7 @@ int main(int argc, char **argv)
 	    write_test(what_mmap_refuses),
 	    write_test(direct_write_is_seen),
 	    write_test(invalidated_while_mapped),
+	    write_test(without_memory),
 	};
 
 	return run_write_tests(argc, argv, tests);
