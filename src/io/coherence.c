@@ -20,8 +20,11 @@ void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_s
 		return;
 	if (size > old_size)
 		pf__pages_extend(&ii->pages, old_size);
-	pf__io_grown(io, inode, old_size, size, size);
 	pf__pages_truncate(&ii->pages, size);
+	/* Where the old size was not sure it tells nothing of what the server cut off, or put
+	 * there. */
+	if (size != old_size && !pf__inode_owned(inode))
+		pf__pages_drop(&ii->pages, 0, UINT64_MAX);
 	pf__io_maybe_clean(ii);
 }
 

@@ -21,7 +21,8 @@ static void stored_longer(struct pf__super *s, struct pf__inode *inode, uint64_t
 
 	if (!io)
 		return;
-	pf__io_grown(io, inode, old, off, end);
+	if (off / PF_PAGE > old / PF_PAGE) /* a page that is stored to stays valid */
+		pf__io_grown(io, inode, old, off, end);
 	pf__io_store(io, inode, off, data, (size_t)(end - off), end);
 }
 

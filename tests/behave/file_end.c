@@ -183,13 +183,28 @@ static void a_gap_is_the_servers(void **state)
 	grow_over(by_store, false);
 }
 
+/* It was cut off at the server unseen, and a truncation of ours makes it longer again, though
+ * shorter than we knew it. */
+static void cut_off_and_longer_again(void **state)
+{
+	struct t t = begin(.size = 3 * PAGE);
+
+	assert_reads_old(t.f, 0, 3 * PAGE);
+	wdata_set_size(t.w, 100);
+	ok(pf_ftruncate(t.f, 2 * PAGE));
+	assert_reads_old(t.f, 0, 100);
+	assert_reads_zeros(t.f, 100, 2 * PAGE - 100);
+	assert_int_equal(size_of(t.f), 2 * PAGE);
+	finish(&t);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(written_through),      write_test(written_through_and_dropped),
 	    write_test(written_back),         write_test(written_back_soon_and_dropped),
 	    write_test(grown_at_the_server),  write_test(grown_at_the_server_and_dropped),
-	    write_test(a_gap_is_the_servers),
+	    write_test(a_gap_is_the_servers), write_test(cut_off_and_longer_again),
 	};
 
 	return run_write_tests(argc, argv, tests);
