@@ -27,6 +27,9 @@
 #define OLD          64u /* epochs */
 #define IDLE         PF_NSEC_PER_SEC
 
+#define AHEAD_FROM    4u /* pages with memory in a block that fills up */
+#define POPULATE_FROM 4u /* pages that are given memory by one call */
+
 struct pf__chunk {
 	struct pf__chunk *next;
 	char *base;
@@ -546,31 +549,58 @@ static bool claim(struct pf__arena *a, unsigned n, struct pf__spare *spare)
 	return true;
 }
 
+/* A block that fills up page by page gets memory for the next ones at once, as many as it has, from
+ * AHEAD_FROM on, while there is plenty. Cheaper than a fault for each. */
+static uint64_t ahead_of(const struct pf__block *b, uint64_t fresh)
+{
+	unsigned page = (unsigned)__builtin_ctzll(fresh), has = count(b->resident), n = 1;
+
+	if ((fresh & (fresh - 1)) || has < AHEAD_FROM || !page || !(b->resident >> (page - 1) & 1))
+		return 0;
+	if (atomic_load(&b->arena->resident) > b->arena->limit / 2)
+		return 0;
+	while (n <= has && page + n < PF_BLOCK_PAGES && !(b->resident >> (page + n) & 1))
+		n++;
+	return pf__bits(page, n) & ~fresh;
+}
+
+static void note_peak(struct pf__arena *a)
+{
+	uint64_t now = atomic_load(&a->resident);
+	uint64_t peak = atomic_load_explicit(&a->peak, memory_order_relaxed);
+
+	while (now > peak && !atomic_compare_exchange_weak(&a->peak, &peak, now))
+		;
+}
+
+/* Where it is not known (before Linux 5.14) each page faults. */
+static void populate(struct pf__block *b, uint64_t pages)
+{
+#ifdef MADV_POPULATE_WRITE
+	unsigned first = (unsigned)__builtin_ctzll(pages);
+	unsigned last = 63 - (unsigned)__builtin_clzll(pages);
+
+	if (count(pages) >= POPULATE_FROM)
+		madvise(b->data + first * PF_PAGE, (last - first + 1) * (size_t)PF_PAGE,
+			MADV_POPULATE_WRITE);
+#endif
+}
+
 bool pf__block_touch(struct pf__block *b, uint64_t pages, struct pf__spare *spare)
 {
 	struct pf__arena *a = b->arena;
-	uint64_t fresh = pages & ~b->resident, now, peak;
+	uint64_t fresh = pages & ~b->resident, more;
 
 	if (!fresh)
 		return true;
 	if (!claim(a, count(fresh), spare))
 		return false;
+	more = ahead_of(b, fresh);
+	if (more && claim(a, count(more), NULL))
+		fresh |= more;
 	b->resident |= fresh;
-	now = atomic_load(&a->resident);
-	peak = atomic_load_explicit(&a->peak, memory_order_relaxed);
-	while (now > peak && !atomic_compare_exchange_weak(&a->peak, &peak, now))
-		;
-		/* Many at once: cheaper than a fault for each. Where it is not known each page
-		 * faults. */
-#ifdef MADV_POPULATE_WRITE
-	if (count(fresh) >= 8) {
-		unsigned first = (unsigned)__builtin_ctzll(fresh);
-		unsigned last = 63 - (unsigned)__builtin_clzll(fresh);
-
-		madvise(b->data + first * PF_PAGE, (last - first + 1) * (size_t)PF_PAGE,
-			MADV_POPULATE_WRITE);
-	}
-#endif
+	note_peak(a);
+	populate(b, fresh);
 	return true;
 }
 
@@ -627,9 +657,12 @@ void pf__block_release(struct pf__block *b)
 
 void pf__block_set_uptodate(struct pf__block *b, uint64_t pages)
 {
-	/* Release: the bytes were written before. */
-	uint64_t old = atomic_fetch_or_explicit(&b->uptodate, pages, memory_order_release);
+	uint64_t old = atomic_load_explicit(&b->uptodate, memory_order_relaxed);
 
+	if (!(pages & ~old))
+		return;
+	/* Release: the bytes were written before. Nobody else writes the word: the lock is held. */
+	atomic_store_explicit(&b->uptodate, old | pages, memory_order_release);
 	atomic_fetch_add_explicit(&b->arena->uptodate, count(pages & ~old), memory_order_relaxed);
 }
 

@@ -36,6 +36,15 @@ static void zero_around(const struct piece *x)
 	memset(x->data + x->hi, 0, PF_PAGE - x->hi);
 }
 
+/* What a range needs of b gets memory in one go, if it can be had: piece by piece each page faults.
+ */
+static void touch_all(struct pf__block *b, uint64_t offset, size_t len, struct pf__spare *spare)
+{
+	uint64_t end = pf__add_sat_u64(offset, len - 1) / PF_PAGE + 1;
+
+	(void)pf__block_touch(b, pf__block_part(b->number, offset / PF_PAGE, end), spare);
+}
+
 /* ---- dirty */
 
 /* Does the piece, together with the end of the file before it (eof), make up the whole page? What
@@ -96,8 +105,11 @@ enum pf__put pf__pages_put_dirty(struct pf__pages *p, uint64_t offset, size_t le
 		uint64_t at = offset + *done;
 		struct piece x;
 
-		if (!b || b->number != at >> PF_BLOCK_SHIFT)
+		if (!b || b->number != at >> PF_BLOCK_SHIFT) {
 			b = pf__block_get(p, at >> PF_BLOCK_SHIFT, spare, &why);
+			if (b && len - *done > PF_PAGE)
+				touch_all(b, at, len - *done, spare);
+		}
 		if (!b) {
 			r = why == -ENOBUFS ? PF_PUT_SPARE : PF_PUT_NOMEM;
 			break;
