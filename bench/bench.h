@@ -61,6 +61,8 @@ struct client {
 	int (*fsync)(struct handle *h);
 	int (*unlink)(struct fs *fs, const char *path);
 	long (*list)(struct fs *fs, const char *path); /* readdir, stat of each name; the count */
+	int (*give_back)(
+	    struct fs *fs); /* the memory of cached data, to the system; NULL: it cannot */
 };
 
 extern const struct client client_kernel, client_portfire, client_inproc, client_floor,
@@ -136,6 +138,7 @@ struct row {
 			     * does, all the time */
 	const char *moves;  /* counter of bytes that grows by all bytes of a sample, at least */
 	bool cold;          /* started anew for each sample */
+	bool fresh;         /* the memory for cached data is none that was used before */
 	int (*prepare)(struct side *side); /* after start; NULL: nothing */
 	const char *kernel_needs;          /* a file without which its side is left out */
 	/* Do the work side->iterations times and give the time or other value of one, or < 0:

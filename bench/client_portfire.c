@@ -86,10 +86,16 @@ static long portfire_list(struct fs *fs, const char *path)
 	return ret < 0 ? ret : count;
 }
 
+static int portfire_give_back(struct fs *fs)
+{
+	return pf_drop_caches(fs->pf);
+}
+
 #define CALLS                                                                                      \
 	.open = portfire_open, .close = portfire_close, .fstat = portfire_fstat,                   \
 	.pread = portfire_pread, .pwrite = portfire_pwrite, .fsync = portfire_fsync,               \
-	.stat = portfire_stat, .unlink = portfire_unlink, .list = portfire_list
+	.stat = portfire_stat, .unlink = portfire_unlink, .list = portfire_list,                   \
+	.give_back = portfire_give_back
 
 const struct client client_portfire = {
     .name = "portfire",

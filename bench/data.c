@@ -75,6 +75,8 @@ static int open_cold(struct side *side, int flags)
 {
 	int ret = side->client->close(&side->file);
 
+	if (!ret && side->row->fresh && side->client->give_back)
+		ret = side->client->give_back(&side->fs);
 	return ret ? ret : open_data(side, flags);
 }
 
@@ -111,6 +113,7 @@ static int read_through(struct side *side, struct handle *file, uint64_t from, u
 	return 0;
 }
 
+/* All of it is read once: it is cached, or at least the client has memory for it. */
 static int prepare_cached(struct side *side)
 {
 	int ret = open_data(side, O_RDONLY);
@@ -148,6 +151,18 @@ static double timed_writes(struct side *side, bool sync)
 static int prepare_write(struct side *side)
 {
 	return open_data(side, O_WRONLY);
+}
+
+static int prepare_write_back(struct side *side)
+{
+	int ret = open_data(side, O_WRONLY);
+
+	for (uint64_t at = 0; at < side->span && !ret; at += MAX_IO) {
+		ssize_t n = side->client->pwrite(&side->file, side->buffer, MAX_IO, at);
+
+		ret = n == MAX_IO ? 0 : n < 0 ? (int)n : -EIO;
+	}
+	return ret ? ret : side->client->fsync(&side->file);
 }
 
 static double sample_write(struct side *side)
@@ -287,10 +302,11 @@ static double sample_filling(struct side *side)
 #define COLD_ROW(n, t, u, how, bytes, fn, ...)                                                     \
 	{                                                                                          \
 		.name = n, .title = t, .unit = u, .clients = KERNEL_AND_US, SERVER(how),           \
-		.size = bytes, .moves = "bytes_read", .prepare = prepare_read,                     \
-		.finish = close_data, .sample = fn, __VA_ARGS__                                    \
+		.size = bytes, .moves = "bytes_read", .finish = close_data, .sample = fn,          \
+		__VA_ARGS__                                                                        \
 	}
-#define SEQUENTIAL .span = 64 * MIB, .samples = 21
+#define SEQUENTIAL .span = 64 * MIB, .samples = 21, .prepare = prepare_cached
+#define FRESH      .fresh = true, .aim_kind = AIM_NONE
 #define AND_FLOOR                                                                                  \
 	{                                                                                          \
 		&client_kernel, &client_portfire, &client_floor                                    \
@@ -298,8 +314,8 @@ static double sample_filling(struct side *side)
 #define WRITE_ROW(n, t, u, how, who, fn, ...)                                                      \
 	{                                                                                          \
 		.name = n, .title = t, .unit = u, .clients = who, SERVER(how), .size = PAGE,       \
-		.span = 64 * MIB, .moves = "bytes_written", .prepare = prepare_write,              \
-		.finish = close_data, .sample = fn, __VA_ARGS__                                    \
+		.span = 64 * MIB, .moves = "bytes_written", .finish = close_data, .sample = fn,    \
+		__VA_ARGS__                                                                        \
 	}
 
 const struct row data_rows[] = {
@@ -329,6 +345,8 @@ const struct row data_rows[] = {
 	     sample_cold, SEQUENTIAL, .pieces = 64, .pinned = true, RATIO_AT_LEAST(1.3)),
     COLD_ROW("seq1m", "sequential 1 MiB, cold", "MB/s", SIZED "cached", MIB, sample_cold,
 	     SEQUENTIAL, .pieces = 64, RATIO_AT_LEAST(1.3)),
+    COLD_ROW("seq1m-fresh", "the same, into fresh memory", "MB/s", SIZED "cached", MIB, sample_cold,
+	     SEQUENTIAL, .pieces = 64, FRESH),
     COLD_ROW("seq4k-pinned", "sequential 4 KiB, cold, one core", "MB/s", SIZED "cached", PAGE,
 	     sample_cold, SEQUENTIAL, .pieces = 16384, .pinned = true, RATIO_AT_LEAST(1.5)),
     COLD_ROW("seq4k", "sequential 4 KiB, cold", "MB/s", SIZED "cached", PAGE, sample_cold,
@@ -337,20 +355,24 @@ const struct row data_rows[] = {
 	     SIZED "cached,readahead=131072", PAGE, sample_cold, SEQUENTIAL, .pieces = 16384,
 	     .aim_kind = AIM_NONE),
     COLD_ROW("random4k-pinned", "random 4 KiB, cold, one core", "us", SIZED "cached", PAGE,
-	     sample_cold_random, .span = 4096 * MIB, .pinned = true, RATIO_AT_MOST(1.2)),
+	     sample_cold_random, .span = 4096 * MIB, .prepare = prepare_read, .pinned = true,
+	     RATIO_AT_MOST(1.2)),
     COLD_ROW("random4k", "random 4 KiB, cold", "us", SIZED "cached", PAGE, sample_cold_random,
-	     .span = 4096 * MIB, RATIO_AT_MOST(1.2)),
+	     .span = 4096 * MIB, .prepare = prepare_read, RATIO_AT_MOST(1.2)),
     WRITE_ROW("write4k-pinned", "write-through 4 KiB, one core", "us", SIZED "cached", AND_FLOOR,
-	      sample_write, .floor = MESSAGES, .expect = "write", .pinned = true,
-	      RATIO_AT_MOST(1.2)),
+	      sample_write, .prepare = prepare_write, .floor = MESSAGES, .expect = "write",
+	      .pinned = true, RATIO_AT_MOST(1.2)),
     WRITE_ROW("write4k", "write-through 4 KiB", "us", SIZED "cached", AND_FLOOR, sample_write,
-	      .floor = MESSAGES, .expect = "write", RATIO_AT_MOST(1.2)),
+	      .prepare = prepare_write, .floor = MESSAGES, .expect = "write", RATIO_AT_MOST(1.2)),
     WRITE_ROW("writeback4k-pinned", "write-back 4 KiB + fsync, one core", "MB/s",
 	      SIZED "cached,writeback", KERNEL_AND_US, sample_write_back, .samples = 21,
-	      .pieces = 16384, .pinned = true, RATIO_AT_LEAST(1.5)),
+	      .prepare = prepare_write_back, .pieces = 16384, .pinned = true, RATIO_AT_LEAST(1.5)),
     WRITE_ROW("writeback4k", "write-back 4 KiB + fsync", "MB/s", SIZED "cached,writeback",
-	      KERNEL_AND_US, sample_write_back, .samples = 21, .pieces = 16384,
-	      RATIO_AT_LEAST(1.5)),
+	      KERNEL_AND_US, sample_write_back, .samples = 21, .prepare = prepare_write_back,
+	      .pieces = 16384, RATIO_AT_LEAST(1.5)),
+    WRITE_ROW("writeback4k-fresh", "the same, into fresh memory", "MB/s", SIZED "cached,writeback",
+	      KERNEL_AND_US, sample_write_back, .samples = 21, .prepare = prepare_write_back,
+	      .pieces = 16384, FRESH),
     {.name = "million",
      .title = "the millionth page against the first",
      .unit = "x",
