@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define GROWING_TRIES 16
+
 struct fetch {
 	struct pf__req req;
 	struct fuse_read_in in;
@@ -101,12 +103,13 @@ static int begin_once(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_
 /*
  * A run that ends with the file is cut at eof, and zeros come behind it. Where the file has grown
  * since the caller looked, whoever made it longer saw to the pages that were there or under way,
- * but not to these: the end is looked at again, now that they are under way.
+ * but not to these: the end is looked at again, now that they are under way. A file that grows all
+ * the time is read past the cache.
  */
 static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t eof, bool ahead,
 		     struct pf__fill *fill)
 {
-	for (;;) {
+	for (unsigned tries = 0; tries < GROWING_TRIES; tries++) {
 		int r = begin_once(f, first, n, eof, ahead, fill);
 		uint64_t size = pf__inode_size(f->inode);
 
@@ -115,6 +118,7 @@ static int begin_run(struct pf__io_file *f, uint64_t first, uint64_t n, uint64_t
 		pf__fill_end(fill, 0, -EAGAIN, false);
 		eof = size;
 	}
+	return PF_NO_ROOM;
 }
 
 static int fetch_sync(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first,
