@@ -267,7 +267,8 @@ mode_t pf_umask(struct pf_fs *view, mode_t mask);
 /*
  * Interrupt the calls now in progress through this view (and no other), as a signal would: a
  * request not yet sent fails with EINTR at once, for one at the server INTERRUPT is sent and the
- * server decides. Async-signal-safe it is not. Returns the number of calls interrupted.
+ * server decides. A call that waits for a page which another one reads, or for room for dirty data,
+ * ends with EINTR, or short. Async-signal-safe it is not. Returns the number of calls interrupted.
  */
 int pf_interrupt(struct pf_fs *view);
 

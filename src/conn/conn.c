@@ -70,6 +70,7 @@ static struct pf__conn *conn_new(const struct pf__conn_config *config)
 	conn->config = *config;
 	pf__list_init(&conn->queue);
 	pf__list_init(&conn->sleepers);
+	pf__list_init(&conn->asleep);
 	conn->intr_at = PF_TIME_FOREVER;
 	conn->svc.efd = conn->svc.epfd = -1;
 	if (pf__mutex_init(&conn->lock, PF_RANK_CONN)) {

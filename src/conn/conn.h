@@ -161,7 +161,7 @@ void pf__conn_flush_forgets(struct pf__conn *conn);
 int pf__conn_notify_reply(struct pf__conn *conn, const struct pf__notify *n,
 			  const struct iovec *data, int ndata);
 
-/* Interrupt all requests of group. The number found. */
+/* Interrupt all requests of group, and its calls that sleep. The number found. */
 int pf__conn_interrupt(struct pf__conn *conn, const void *group);
 
 /* End all waits; idempotent. error: what requests in flight get (-ECONNABORTED). */
@@ -181,6 +181,9 @@ int pf__conn_service(struct pf__conn *conn);
  * else sleeps on the same word does so by this function. */
 int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
 		   uint64_t deadline);
+/* The same for a call of group (for pf__conn_interrupt(); NULL: none). */
+int pf__conn_sleep_as(struct pf__conn *conn, const void *group, _Atomic uint32_t *word,
+		      uint32_t expected, uint64_t deadline);
 /* The same for a word that notify() changes: there may be nothing to read for hours, so the service
  * thread does it, if there is one. */
 int pf__conn_watch(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,

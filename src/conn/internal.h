@@ -135,7 +135,8 @@ struct pf__conn {
 	_Atomic uint32_t bg_ended;   /* futex word: counts completions */
 	_Atomic unsigned bg_waiters; /* threads that wait for bg_ended */
 	struct pf__list sleepers;    /* those that read nothing; it may be that they are called */
-	unsigned nsleepers;          /* all of them */
+	struct pf__list asleep;      /* all of them */
+	unsigned nsleepers;          /* their number */
 	_Atomic unsigned polling;    /* sleepers to poke when words have changed */
 	bool resend;                 /* some request has REQ_RESEND */
 	uint64_t intr_at;            /* when to look for REQ_INTR; PF_TIME_FOREVER never */
@@ -224,6 +225,8 @@ void pf__channel_attend(struct pf__channel *ch);
 /* Words have changed, by done() or notify(): wake the sleepers that are in poll and care. No cost
  * while there are none. Not under the lock. */
 void pf__sleepers_poke(struct pf__conn *conn);
+/* Let those of the group go, with EINTR. Their number. */
+int pf__sleepers_interrupt(struct pf__conn *conn, const void *group);
 
 /* ---- background.c */
 void pf__bg_pump(struct pf__conn *conn);

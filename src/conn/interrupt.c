@@ -106,7 +106,7 @@ static int interrupt_all(struct pf__conn *conn, const void *group, bool wanted_o
 
 int pf__conn_interrupt(struct pf__conn *conn, const void *group)
 {
-	return interrupt_all(conn, group, false, INT32_MAX);
+	return interrupt_all(conn, group, false, INT32_MAX) + pf__sleepers_interrupt(conn, group);
 }
 
 void pf__interrupt_retry(struct pf__conn *conn, uint64_t now)

@@ -27,6 +27,9 @@
 	(5 * PF_NSEC_PER_MSEC) /* between looks at what is due, without a service thread */
 
 struct pf__sleeper {
+	struct pf__list all; /* conn->asleep; lock */
+	const void *group;   /* NULL: it cannot be interrupted */
+	_Atomic bool interrupted;
 	struct pf__list link; /* conn->sleepers, while it reads nothing; lock */
 	_Atomic uint32_t *word;
 	uint32_t expected;
@@ -133,6 +136,25 @@ void pf__conn_wake(struct pf__conn *conn, _Atomic uint32_t *word)
 	pf__sleepers_poke(conn);
 }
 
+int pf__sleepers_interrupt(struct pf__conn *conn, const void *group)
+{
+	struct pf__list *l;
+	int n = 0;
+
+	pf__mutex_lock(&conn->lock);
+	pf__list_for_each (l, &conn->asleep) {
+		struct pf__sleeper *s = pf__list_entry(l, struct pf__sleeper, all);
+
+		if (s->group != group || atomic_exchange(&s->interrupted, true))
+			continue;
+		pf__futex_wake(s->word, INT_MAX); /* the others on it sleep on */
+		wake_poll(s);
+		n++;
+	}
+	pf__mutex_unlock(&conn->lock);
+	return n;
+}
+
 /* ---- the readership */
 
 /* Under the lock: become the reader of ch. */
@@ -192,6 +214,7 @@ static void leave(struct pf__conn *conn, struct pf__sleeper *s)
 {
 	pf__mutex_lock(&conn->lock);
 	conn->nsleepers--;
+	pf__list_del(&s->all);
 	if (s->listed)
 		pf__list_del(&s->link);
 	while (s->n)
@@ -284,7 +307,7 @@ static int poll_held(struct pf__conn *conn, struct pf__sleeper *s, uint64_t dead
 		return 0;
 	atomic_store(&s->polling, true);
 	atomic_fetch_add(&conn->polling, 1);
-	if (waits(s) && !atomic_load(&s->more))
+	if (waits(s) && !atomic_load(&s->more) && !atomic_load(&s->interrupted))
 		n = pf__sys.poll(fds, 1 + s->n, pf__poll_ms(until, now));
 	atomic_fetch_sub(&conn->polling, 1);
 	atomic_store(&s->polling, false);
@@ -330,11 +353,19 @@ static int go_on(struct pf__conn *conn, struct pf__sleeper *s, uint64_t deadline
 		pf__service_work(conn, now);
 		s->work_at = now + STAND_IN_NS;
 	}
+	if (atomic_load(&s->interrupted))
+		return -EINTR;
 	return now >= deadline ? -ETIMEDOUT : 0;
 }
 
 int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expected,
 		   uint64_t deadline)
+{
+	return pf__conn_sleep_as(conn, NULL, word, expected, deadline);
+}
+
+int pf__conn_sleep_as(struct pf__conn *conn, const void *group, _Atomic uint32_t *word,
+		      uint32_t expected, uint64_t deadline)
 {
 	struct pf__sleeper s;
 	int err, cancel;
@@ -346,6 +377,8 @@ int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expec
 	s.work_at = 0;
 	atomic_init(&s.polling, false);
 	atomic_init(&s.more, false);
+	s.group = group;
+	atomic_init(&s.interrupted, false);
 	if (!waits(&s))
 		return -EAGAIN;
 	pf__assert_no_locks("pf__conn_sleep");
@@ -353,6 +386,7 @@ int pf__conn_sleep(struct pf__conn *conn, _Atomic uint32_t *word, uint32_t expec
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pf__mutex_lock(&conn->lock);
 	conn->nsleepers++;
+	pf__list_add_tail(&conn->asleep, &s.all);
 	look(conn, &s);
 	pf__mutex_unlock(&conn->lock);
 	do {

@@ -120,7 +120,7 @@ static int fetch(struct reader *r, bool again)
 		return -EAGAIN;
 	if (pf__pages_state(&r->f->ii->pages, first) == PF_PAGE_BUSY) {
 		r->misses++;
-		err = pf__page_wait(r->f->ii, first, false);
+		err = pf__page_wait(r->f->ii, r->c->group, first, false);
 	} else {
 		r->misses += again ? 0 : end - first;
 		err =
@@ -182,7 +182,7 @@ int pf__io_lend_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_
 	uint64_t eof = c->size;
 
 	if (pf__pages_state(&f->ii->pages, first) == PF_PAGE_BUSY)
-		return pf__page_wait(f->ii, first, false);
+		return pf__page_wait(f->ii, c->group, first, false);
 	return (again ? pf__fetch_one : pf__fetch_wait)(f, c, first, end, c->size, &eof);
 }
 

@@ -183,14 +183,14 @@ static bool is_busy(struct pf__pages *p, uint64_t page, bool change)
 	return change ? pf__pages_in_use(p, page) : pf__pages_state(p, page) == PF_PAGE_BUSY;
 }
 
-int pf__page_wait(struct pf__io_inode *ii, uint64_t page, bool change)
+int pf__page_wait(struct pf__io_inode *ii, const void *group, uint64_t page, bool change)
 {
 	struct pf__pages *p = &ii->pages;
 	uint32_t turn = pf__pages_turn(p);
 	int r = 0;
 
 	while (is_busy(p, page, change) && r != -EINTR) {
-		r = pf__conn_sleep(ii->io->conn, &p->turn, turn, PF_TIME_FOREVER);
+		r = pf__conn_sleep_as(ii->io->conn, group, &p->turn, turn, PF_TIME_FOREVER);
 		turn = atomic_load(&p->turn);
 	}
 	pf__pages_waited(p);

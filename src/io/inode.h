@@ -93,8 +93,8 @@ int pf__fetch_ahead(struct pf__io_file *f, uint32_t flags, uint64_t first, uint6
 /* A read that found n pages from first on: perhaps it came to where more is to be read ahead. */
 void pf__fetch_hit(struct pf__io_file *f, uint32_t flags, uint64_t first, uint64_t n, uint64_t eof);
 /* Wait until a page that is being read, or is written back and not up to date, can be looked at;
- * change: until it is neither read nor written back. 0 or -EINTR. */
-int pf__page_wait(struct pf__io_inode *ii, uint64_t page, bool change);
+ *  change: until it is neither read nor written back. group: whose call it is. 0 or -EINTR. */
+int pf__page_wait(struct pf__io_inode *ii, const void *group, uint64_t page, bool change);
 
 /* ---- writeback.c */
 /* Data was made dirty: it is in the list. Does not wait. */
@@ -105,7 +105,7 @@ void pf__io_maybe_clean(struct pf__io_inode *ii);
  * send it any more is given up. Does not wait. The caller holds the inode. */
 void pf__io_orphaned(struct pf__io_inode *ii);
 /* Room for more dirty data: waits above the limit, begins to write above half of it. 0, -EINTR. */
-int pf__io_balance(struct pf__io_inode *ii);
+int pf__io_balance(struct pf__io_inode *ii, const void *group);
 /* Send what is dirty in the range, in the background. Does not wait. */
 void pf__io_pump(struct pf__io_inode *ii, uint64_t from, uint64_t to);
 /* The same up to an offset, and no more at once than the congestion threshold allows: the rest

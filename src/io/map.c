@@ -27,7 +27,7 @@ static int populate(struct pf__io_file *f, const struct pf__io_call *c, uint64_t
 			page++;
 			rounds = 0;
 		} else if (state == PF_PAGE_BUSY) {
-			r = pf__page_wait(f->ii, page, false);
+			r = pf__page_wait(f->ii, c->group, page, false);
 		} else if (rounds++ < MAX_ROUNDS) {
 			r = (rounds > 1 ? pf__fetch_one : pf__fetch_wait)(f, c, page, last, c->size,
 									  &eof);
@@ -106,7 +106,7 @@ int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 	int r;
 
 	while ((r = pf__pages_mark_dirty(&f->ii->pages, page, len)) == -EBUSY) {
-		r = pf__page_wait(f->ii, page, true);
+		r = pf__page_wait(f->ii, NULL, page, true);
 		if (r)
 			break;
 	}

@@ -192,7 +192,9 @@ static int back_step(struct writer *w)
 	case PF_PUT_DONE:
 		return 0;
 	case PF_PUT_BUSY:
-		return w->c->nowait ? -EAGAIN : pf__page_wait(w->f->ii, w->offset / PF_PAGE, true);
+		return w->c->nowait
+			   ? -EAGAIN
+			   : pf__page_wait(w->f->ii, w->c->group, w->offset / PF_PAGE, true);
 	case PF_PUT_READ:
 		return read_page(w);
 	case PF_PUT_SPARE:
@@ -236,7 +238,7 @@ static int back_some(struct writer *w)
 	if (!some)
 		return r;
 	write_behind(w->f, start, w->offset);
-	if (!w->c->nowait && pf__io_balance(w->f->ii))
+	if (!w->c->nowait && pf__io_balance(w->f->ii, w->c->group))
 		return r ? r : -EINTR; /* what is in the cache counts all the same */
 	return r;
 }

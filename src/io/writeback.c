@@ -503,7 +503,7 @@ static void push_all(struct pf__io *io)
 	}
 }
 
-int pf__io_balance(struct pf__io_inode *ii)
+int pf__io_balance(struct pf__io_inode *ii, const void *group)
 {
 	struct pf__io *io = ii->io;
 	int r = 0;
@@ -521,7 +521,8 @@ int pf__io_balance(struct pf__io_inode *ii)
 		pump_all(io, UINT64_MAX);
 		if (pf__arena_dirty(io->arena) <= io->dirty_limit)
 			break;
-		r = pf__conn_sleep(io->conn, &io->turn, turn, pf__now() + 100 * PF_NSEC_PER_MSEC);
+		r = pf__conn_sleep_as(io->conn, group, &io->turn, turn,
+				      pf__now() + 100 * PF_NSEC_PER_MSEC);
 		if (r == -ETIMEDOUT)
 			push_all(io);
 	}

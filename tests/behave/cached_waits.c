@@ -78,6 +78,39 @@ static void interrupted(void **state)
 	done(m, f);
 }
 
+/* Who waits for a page that another one reads has no request of his own; he is let go all the same.
+ */
+static void interrupted_beside(void **state)
+{
+	struct pf_caller root = {.size = sizeof root};
+	struct mock_data *d;
+	struct pf_fs *view;
+	struct pf_file *f, *g;
+	struct mock *m = open_foo(NULL, PAGE, O_RDONLY, &d, &f);
+	struct task a = {0}, b = {0};
+
+	ok(pf_as(m->fs, &root, &view));
+	ok(pf_open(view, "foo", O_RDONLY, 0, &g));
+	mock_data_hold(d);
+	start_read(&a, f, PAGE, 0);
+	mock_data_wait_held(d, 1);
+	start_read(&b, g, 100, 50);
+	nap();
+	assert_false(b.over);
+	assert_int_equal(pf_interrupt(view), 1);
+	assert_int_equal(task_join(&b), -EINTR);
+	assert_false(a.over);
+	assert_int_equal(pf_interrupt(view), 0);
+	mock_data_release(d);
+	assert_int_equal(task_join(&a), PAGE);
+	mock_data_check(d, a.buf, 0, PAGE);
+	task_free(&a);
+	task_free(&b);
+	ok(pf_close(g));
+	pf_view_free(view);
+	done(m, f);
+}
+
 static void death_wakes_who_waits(void **state)
 {
 	struct mock_data *d;
@@ -255,6 +288,7 @@ int main(int argc, char **argv)
 	    timed(one_read_for_two),
 	    timed(error_for_one_of_two),
 	    timed(interrupted),
+	    timed(interrupted_beside),
 	    timed(death_wakes_who_waits),
 	    timed(abort_wakes_who_waits),
 	    timed(interrupted_beside_another),
