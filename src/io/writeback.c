@@ -436,9 +436,9 @@ void pf__io_release(struct pf__io *io, struct pf__inode *inode)
 /* ---- all inodes */
 
 /* A dirty inode, dirty since before or longer, that may be tried now and was not visited in this
- * round yet; referenced. */
+ * round yet; referenced. *old (may be NULL): it is; else it was begun and held up. */
 static struct pf__io_inode *next_dirty(struct pf__io *io, uint64_t before, uint64_t now,
-				       uint64_t round)
+				       uint64_t round, bool *old)
 {
 	struct pf__io_inode *found = NULL;
 	struct pf__list *l;
@@ -447,10 +447,14 @@ static struct pf__io_inode *next_dirty(struct pf__io *io, uint64_t before, uint6
 	pf__list_for_each (l, &io->dirty) {
 		struct pf__io_inode *ii = pf__list_entry(l, struct pf__io_inode, dirty);
 
-		if ((ii->dirty_since > before && !atomic_load(&ii->goal)) || ii->retry_at > now ||
+		bool is_old = ii->dirty_since <= before;
+
+		if ((!is_old && !atomic_load(&ii->goal)) || ii->retry_at > now ||
 		    ii->visited == round)
 			continue;
 		found = ii;
+		if (old)
+			*old = is_old;
 		pf__inode_get(ii->inode);
 		ii->visited = round;
 		break;
@@ -468,10 +472,10 @@ static void pump_all(struct pf__io *io, uint64_t before)
 {
 	uint64_t now = pf__now_coarse(), round = next_round(io);
 	struct pf__io_inode *ii;
+	bool old;
 
-	while (!pf__conn_congested(io->conn) && (ii = next_dirty(io, before, now, round))) {
-		/* Old enough, or begun and held up. */
-		pf__io_write_behind(ii, ii->dirty_since <= before ? UINT64_MAX : 0);
+	while (!pf__conn_congested(io->conn) && (ii = next_dirty(io, before, now, round, &old))) {
+		pf__io_write_behind(ii, old ? UINT64_MAX : 0);
 		pf__mutex_lock(&io->lock);
 		if (!atomic_load(&ii->pages.ndirty))
 			ii->dirty_since = now; /* what comes from now on is younger */
@@ -496,7 +500,7 @@ static void push_all(struct pf__io *io)
 	uint64_t now = pf__now_coarse(), round = next_round(io);
 	struct pf__io_inode *ii;
 
-	while ((ii = next_dirty(io, UINT64_MAX, now, round))) {
+	while ((ii = next_dirty(io, UINT64_MAX, now, round, NULL))) {
 		flush_send(ii, 0, UINT64_MAX);
 		pf__io_maybe_clean(ii);
 		pf__inode_put(io->cache, ii->inode);
@@ -541,7 +545,7 @@ int pf__io_sync_all(struct pf__io *io, uint64_t deadline)
 	struct pf__io_inode *ii;
 	int r = 0, one;
 
-	while (pf__now() < deadline && (ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round))) {
+	while (pf__now() < deadline && (ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round, NULL))) {
 		one = flush_until(ii, 0, UINT64_MAX, deadline);
 		pf__inode_put(io->cache, ii->inode);
 		r = r ? r : one;
@@ -555,7 +559,7 @@ uint64_t pf__io_finish(struct pf__io *io)
 	struct pf__io_inode *ii;
 
 	/* Those that are being written stay in the list: their answers end it. */
-	while ((ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round))) {
+	while ((ii = next_dirty(io, UINT64_MAX, UINT64_MAX, round, NULL))) {
 		pf__io_count(&io->stats.lost, pf__pages_forget_dirty(&ii->pages));
 		pf__io_maybe_clean(ii);
 		pf__inode_put(io->cache, ii->inode);
