@@ -51,9 +51,9 @@ struct flock;
 const char *pf_version(void);
 
 /*
- * A sentence on the calling thread's last failed call: the operation, the name and what was
- * wrong, without a newline. Never NULL; "" when nothing has failed yet. Valid until the thread's
- * next call.
+ * A sentence on the calling thread's last failed call: the operation, the name where the call has
+ * one, and what was wrong, without a newline. Never NULL; "" when nothing has failed yet. Valid
+ * until the thread's next call.
  */
 const char *pf_error(void);
 
@@ -323,11 +323,12 @@ int pf_aio_fsync(struct pf_file *file, int datasync, pf_aio_fn done, void *ctx);
 
 /*
  * Read without a copy: borrow->data points at up to count bytes of the file at offset, in the cache
- * where they are cached (else in a buffer made for them). Returns their number, which may be less
- * than asked for though the file goes on; 0 at its end. They stay where they are until
- * pf_read_return(), which must be called once for each success above 0, from any thread but before
- * pf_stop(), and until which the file counts as open, also after pf_close(); a write to the file or
- * a change at the server meanwhile may or may not be seen in them. Never write to them.
+ * where they are cached (else in a buffer made for them). Returns their number, which is often less
+ * than asked for though the file goes on (cached bytes come in pieces of at most 256 KiB: call
+ * again for the rest); 0 at its end. They stay where they are until pf_read_return(), which must be
+ * called once for each success above 0, from any thread but before pf_stop(), and until which the
+ * file counts as open, also after pf_close(); a write to the file or a change at the server
+ * meanwhile may or may not be seen in them. Never write to them.
  */
 struct pf_borrow {
 	const void *data;
@@ -345,7 +346,8 @@ void pf_read_return(struct pf_borrow *borrow);
  * the library see it at once, direct ones after that. What is written through the library is seen
  * in a shared mapping if it goes through the cache; direct writes and changes at the server need
  * not be. Bytes beyond the end of the file are zero and never written. The file counts as open
- * until pf_munmap(), which must come before pf_stop(). Errors: as mmap(2); ENODEV for MAP_SHARED
+ * until pf_munmap(), which must come before pf_stop(). Errors: as mmap(2); EINVAL for PROT_EXEC and
+ * for flags beside MAP_NORESERVE and MAP_POPULATE, which change nothing; ENODEV for MAP_SHARED
  * where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP; ENOMEM when length is more than
  * half of cache_bytes, or there is no room.
  */
@@ -354,12 +356,17 @@ int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offs
 	    struct pf_mapping **mapping);
 void *pf_mapping_address(const struct pf_mapping *mapping);
 /* Write back what was changed in length bytes from offset (of the mapping; a multiple of 4,096) on,
- * and wait. */
+ * and wait. ENOMEM: the range goes beyond the mapping. */
 int pf_msync(struct pf_mapping *mapping, size_t offset, size_t length);
 /* The same for all of it. The mapping is gone in any case; this must be its last user. */
 int pf_munmap(struct pf_mapping *mapping);
 
-/* posix_fadvise(2): POSIX_FADV_NORMAL, _SEQUENTIAL, _RANDOM, _WILLNEED, _DONTNEED, _NOREUSE. */
+/*
+ * posix_fadvise(2), of this open file: POSIX_FADV_NORMAL; _SEQUENTIAL reads twice as far ahead;
+ * _RANDOM not at all; _WILLNEED reads the range in the background, at most half of the cache;
+ * _DONTNEED drops the clean pages that lie in it as a whole, and begins to write dirty ones;
+ * _NOREUSE does nothing.
+ */
 int pf_fadvise(struct pf_file *file, off_t offset, off_t length, int advice);
 /* sync_file_range(2): length 0 is up to the end; flags SYNC_FILE_RANGE_*. Data alone: no times are
  * sent, and no FSYNC. */

@@ -159,7 +159,7 @@ static int fetch_background(struct pf__io_file *f, uint32_t flags, const struct 
 }
 
 int pf__fetch_ahead(struct pf__io_file *f, uint32_t flags, uint64_t first, uint64_t n, uint64_t eof,
-		    bool ahead)
+		    bool anyway)
 {
 	uint64_t end = pf__min_u64(pf__add_sat_u64(first, n), (eof + PF_PAGE - 1) / PF_PAGE);
 	int r = 0;
@@ -168,9 +168,9 @@ int pf__fetch_ahead(struct pf__io_file *f, uint32_t flags, uint64_t first, uint6
 		first = pf__pages_first_missing(&f->ii->pages, first, end);
 		if (first >= end)
 			return 0;
-		if (ahead && pf__conn_congested(f->conn))
+		if (!anyway && pf__conn_congested(f->conn))
 			return -EAGAIN;
-		r = fetch_background(f, flags, NULL, first, end - first, eof, ahead);
+		r = fetch_background(f, flags, NULL, first, end - first, eof, true);
 		if (r < 0)
 			return r;
 		first += (unsigned)r;
@@ -223,7 +223,7 @@ static void fetch_plan(struct pf__io_file *f, uint32_t flags, const struct pf__r
 		       uint64_t eof)
 {
 	for (unsigned i = 0; i < plan->n; i++)
-		if (pf__fetch_ahead(f, flags, plan->range[i].first, plan->range[i].n, eof, true))
+		if (pf__fetch_ahead(f, flags, plan->range[i].first, plan->range[i].n, eof, false))
 			return;
 }
 

@@ -87,9 +87,9 @@ int pf__fetch_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t 
 /* The same by one request and without readahead: for who failed before, and wants to know why. */
 int pf__fetch_one(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first, uint64_t end,
 		  uint64_t eof, uint64_t *eof_seen);
-/* In the background. ahead: as readahead, which pauses when the server is congested. */
+/* Read ahead, in the background: as far as the server is not congested, or anyway. */
 int pf__fetch_ahead(struct pf__io_file *f, uint32_t flags, uint64_t first, uint64_t n, uint64_t eof,
-		    bool ahead);
+		    bool anyway);
 /* A read that found n pages from first on: perhaps it came to where more is to be read ahead. */
 void pf__fetch_hit(struct pf__io_file *f, uint32_t flags, uint64_t first, uint64_t n, uint64_t eof);
 /* Wait until a page that is being read, or is written back and not up to date, can be looked at;

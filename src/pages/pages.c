@@ -266,6 +266,7 @@ static int pin_range(struct pf__pages *p, uint64_t offset, uint64_t bits, uint64
 		memset(b->data + (unsigned)__builtin_ctzll(left) * (size_t)PF_PAGE, 0, PF_PAGE);
 	/* Zeros are what is there: a write that makes the file longer finds them. */
 	pf__block_set_uptodate(b, behind);
+	used(b, inside, 0);
 	*block = b;
 	return 0;
 }

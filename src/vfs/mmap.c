@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+/* Beside the type: what we do anyway. */
+#define KNOWN_FLAGS (MAP_TYPE | MAP_NORESERVE | MAP_POPULATE)
 
 struct pf_mapping {
 	struct pf__open_file *of; /* a reference */
@@ -42,7 +44,7 @@ static int check(struct pf_file *file, size_t length, int prot, int flags, off_t
 	if (r)
 		return r == -EISDIR ? -ENODEV : r;
 	if (!length || offset < 0 || offset % PF_PAGE || (prot & ~(PROT_READ | PROT_WRITE)) ||
-	    (!shared && (flags & MAP_TYPE) != MAP_PRIVATE))
+	    (!shared && (flags & MAP_TYPE) != MAP_PRIVATE) || (flags & ~KNOWN_FLAGS))
 		return -EINVAL;
 	if ((atomic_load(&(*of)->flags) & O_ACCMODE) == O_WRONLY ||
 	    (shared && (prot & PROT_WRITE) && !(*of)->io.writable))
@@ -171,6 +173,8 @@ int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offs
 	int r = check(file, length, prot, flags, offset, &of);
 
 	*mapping = NULL;
+	if (r == -ENOMEM)
+		return pf__fail(r, "mmap: %zu bytes are more than half of the cache:", length);
 	if (r)
 		return pf__fail_op(r, "mmap", NULL);
 	m = mapping_new(of, length, prot, flags, offset);

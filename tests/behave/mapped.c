@@ -258,6 +258,10 @@ static void what_mmap_refuses(void **state)
 	fails(pf_mmap(g, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 0, &m), EACCES);
 	fails(pf_mmap(g, 0, PROT_READ, MAP_SHARED, 0, &m), EINVAL);
 	fails(pf_mmap(g, PAGE, PROT_READ, MAP_SHARED, 100, &m), EINVAL);
+	fails(pf_mmap(g, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, 0, &m), EINVAL);
+	fails(pf_mmap(g, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, 0, &m), EINVAL);
+	fails(pf_mmap(g, 1ull << 40, PROT_READ, MAP_SHARED, 0, &m), ENOMEM);
+	assert_non_null(strstr(pf_error(), "half of the cache"));
 	ok(pf_mmap(g, PAGE, PROT_READ, MAP_SHARED, 0, &m));
 	ok(pf_munmap(m));
 	ok(pf_close(g));

@@ -594,6 +594,45 @@ static void advice_wrong(void **state)
 	done(m, g);
 }
 
+/* All of the range, though the server calls itself congested long before; in its order, in the end.
+ */
+static void advice_willneed_all(void **state)
+{
+	struct mock_options o = async(0);
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m;
+
+	o.init.max_background = 2;
+	o.init.congestion_threshold = 1;
+	m = open_foo(&o, 4 * MIB, O_RDONLY, &d, &f);
+	ok(pf_fadvise(f, 0, 3 * MIB, POSIX_FADV_WILLNEED));
+	for (int i = 0; i < 100 && stats_of(m).pages < 3 * MIB / PAGE; i++)
+		nap();
+	assert_int_equal(stats_of(m).pages, 3 * MIB / PAGE);
+	assert_int_equal(mock_data_read_bytes(d), 3 * MIB);
+	done(m, f);
+}
+
+/* What a mapping shows is used. */
+static void mapped_ahead(void **state)
+{
+	struct mock_options o = async(0);
+	struct mock_data *d;
+	struct pf_file *f;
+	struct mock *m = open_foo(&o, 2 * MIB, O_RDONLY, &d, &f);
+	struct pf_mapping *map;
+	struct pf_stats s;
+
+	ok(pf_mmap(f, 2 * MIB, PROT_READ, MAP_SHARED, 0, &map));
+	ok(pf_munmap(map));
+	ok(pf_drop_caches(m->fs));
+	s = stats_of(m);
+	assert_int_equal(s.readahead_hits, s.readahead_pages);
+	assert_int_equal(s.readahead_waste, 0);
+	done(m, f);
+}
+
 /* What was read ahead is used or wasted. */
 static void hits_and_waste(void **state)
 {
@@ -650,6 +689,8 @@ int main(int argc, char **argv)
 	    timed(advice_willneed),
 	    timed(advice_dontneed),
 	    timed(advice_wrong),
+	    timed(advice_willneed_all),
+	    timed(mapped_ahead),
 	    timed(hits_and_waste),
 	};
 
