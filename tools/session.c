@@ -206,6 +206,19 @@ static char *canonical_mountpoint(const char *said)
 	return real ? real : strdup(said);
 }
 
+/* Does it? Beside what it serves there is at least one more word. */
+static bool names_mountpoint(char *const *argv)
+{
+	unsigned words = 0;
+
+	for (size_t i = 1; argv[i]; i++) {
+		if (strstr(argv[i], "{}"))
+			return true;
+		words += argv[i][0] != '-';
+	}
+	return words > 1;
+}
+
 int session_server_start(struct server *server)
 {
 	struct session *session = server->session;
@@ -228,6 +241,9 @@ int session_server_start(struct server *server)
 			complain_plain("%s", sentence);
 		else
 			complain_plain("%s: %s", server->argv[0], strerror(-err));
+		if (err == -ENOTCONN && !names_mountpoint(server->argv))
+			complain_plain(
+			    "(no {} among its words: it stands where its mountpoint does)");
 		return STATUS_FAILED;
 	}
 	server->mountpoint = canonical_mountpoint(pf_mountpoint(fs));
