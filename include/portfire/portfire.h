@@ -328,7 +328,8 @@ int pf_aio_fsync(struct pf_file *file, int datasync, pf_aio_fn done, void *ctx);
  * again for the rest); 0 at its end. They stay where they are until pf_read_return(), which must be
  * called once for each success above 0, from any thread but before pf_stop(), and until which the
  * file counts as open, also after pf_close(); a write to the file or a change at the server
- * meanwhile may or may not be seen in them. Never write to them.
+ * meanwhile may or may not be seen in them, and zeros where a truncation has cut off a file with
+ * data not written back yet. Never write to them.
  */
 struct pf_borrow {
 	const void *data;

@@ -127,12 +127,12 @@ uint64_t pf__inode_size(const struct pf__inode *inode)
 	return LOAD(inode, attr.size);
 }
 
-uint64_t pf__inode_size_settled(const struct pf__inode *inode)
+bool pf__inode_reaches(const struct pf__inode *inode, uint64_t end)
 {
 	uint32_t seq = __atomic_load_n(&inode->seq, __ATOMIC_ACQUIRE);
 	uint64_t size = LOAD(inode, attr.size);
 
-	return seq & 1 || __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) != seq ? 0 : size;
+	return size >= end && !(seq & 1) && __atomic_load_n(&inode->seq, __ATOMIC_RELAXED) == seq;
 }
 
 bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode)
@@ -342,8 +342,30 @@ void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint
 	pf__mutex_unlock(m);
 }
 
-uint64_t pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			       bool exact, uint32_t invalid)
+/* What a local change makes of the attributes. Under the stripe. */
+static void local_change(struct pf__cache *cache, struct pf__attr *a, uint64_t size,
+			 uint32_t invalid)
+{
+	a->version = pf__next_version(cache);
+	a->attr.size = size;
+	a->invalid = (a->invalid & ~SIZE_BY_READ) | invalid;
+}
+
+void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   bool exact, uint32_t invalid)
+{
+	struct pf__mutex *m = pf__inode_stripe(cache, inode);
+	struct pf__attr a;
+
+	pf__mutex_lock(m);
+	load(inode, &a);
+	local_change(cache, &a, exact ? end : pf__max_u64(a.attr.size, end), invalid);
+	store(inode, &a);
+	pf__mutex_unlock(m);
+}
+
+void pf__inode_grow(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+		    uint32_t invalid, pf__grown_fn grown, void *ctx)
 {
 	struct pf__mutex *m = pf__inode_stripe(cache, inode);
 	struct pf__attr a;
@@ -352,12 +374,12 @@ uint64_t pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode,
 	pf__mutex_lock(m);
 	load(inode, &a);
 	old = a.attr.size;
-	a.version = pf__next_version(cache);
-	a.attr.size = exact ? end : pf__max_u64(a.attr.size, end);
-	a.invalid = (a.invalid & ~SIZE_BY_READ) | invalid;
-	store(inode, &a);
+	local_change(cache, &a, pf__max_u64(old, end), invalid);
+	store_begin(inode, &a);
+	if (end > old)
+		grown(ctx, old);
+	store_end(inode);
 	pf__mutex_unlock(m);
-	return old;
 }
 
 void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid)
@@ -397,6 +419,11 @@ void pf__inode_size_end(struct pf__cache *cache, struct pf__inode *inode)
 		return;
 	__atomic_fetch_and(&inode->flags, ~PF_INODE_SIZE_WAIT, __ATOMIC_ACQ_REL);
 	pf__futex_wake((_Atomic uint32_t *)&inode->flags, INT_MAX);
+}
+
+bool pf__inode_size_changes(const struct pf__inode *inode)
+{
+	return pf__inode_flags(inode) & PF_INODE_SIZE_MASK;
 }
 
 int pf__inode_size_wait(struct pf__inode *inode, uint64_t deadline)

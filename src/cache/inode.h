@@ -54,9 +54,10 @@ bool pf__inode_attr(const struct pf__inode *inode, uint32_t need, uint64_t now,
 bool pf__inode_size_valid(const struct pf__inode *inode, uint64_t now);
 /* The size alone, valid or not. */
 uint64_t pf__inode_size(const struct pf__inode *inode);
-/* The same for who reads cached data without asking first: 0 while what made the file longer has
- * not yet dropped the zeros behind its old end. */
-uint64_t pf__inode_size_settled(const struct pf__inode *inode);
+/* Does the file go up to end? For who reads cached data: no, while what made it longer has not
+ * dropped the zeros behind its old end yet. Looked at after the bytes, and before it is looked
+ * whether they are still the page's, it tells that they are the file's. */
+bool pf__inode_reaches(const struct pf__inode *inode, uint64_t end);
 /* The mode alone, for the checks on a path; false: invalid, expired, or just being written. */
 bool pf__inode_mode(const struct pf__inode *inode, uint64_t now, uint32_t *mode);
 
@@ -92,9 +93,15 @@ bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint
 /* Mark fields as not to be trusted. */
 void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint32_t fields);
 /* A local change, newer than any reply that is under way: version goes up, size becomes
- * max(size, end) or, with exact, end; the fields given turn invalid. The size before. */
-uint64_t pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			       bool exact, uint32_t invalid);
+ * max(size, end) or, with exact, end; the fields given turn invalid. */
+void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   bool exact, uint32_t invalid);
+/* The same for data that was changed up to end. If that makes the file longer grown() is called,
+ * under the inode's lock: what it does to the pages is done when others may rely on the new size
+ * (pf__inode_reaches()), and who fetches pages afterwards sees that size. It must not wait. */
+typedef void (*pf__grown_fn)(void *ctx, uint64_t old_size);
+void pf__inode_grow(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+		    uint32_t invalid, pf__grown_fn grown, void *ctx);
 /* A local change that leaves the size: version goes up, the fields given turn invalid. */
 void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t invalid);
 /* Around a call that changes the size; counts nest. The end bumps the version. In between replies'
@@ -102,6 +109,7 @@ void pf__inode_bump(struct pf__cache *cache, struct pf__inode *inode, uint32_t i
 void pf__inode_size_begin(struct pf__cache *cache, struct pf__inode *inode);
 void pf__inode_size_end(struct pf__cache *cache, struct pf__inode *inode);
 /* Wait until no such call is under way. 0, -EINTR, -ETIMEDOUT at deadline. */
+bool pf__inode_size_changes(const struct pf__inode *inode); /* now */
 int pf__inode_size_wait(struct pf__inode *inode, uint64_t deadline);
 
 /* A cached symlink target (CACHE_SYMLINKS). In an RCU section: the target, NUL-terminated, or NULL.

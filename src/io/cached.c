@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Reads through the cache: copy what is there without a lock, fetch what is not, go on. */
 #include "base/arith.h"
+#include "base/clock.h"
 #include "io/inode.h"
 #include <errno.h>
 
@@ -37,13 +38,16 @@ static size_t copy_there(struct reader *r)
 
 	pf__rcu_read_lock();
 	while (r->left && (from = pf__pages_peek(p, r->offset, r->left, &n, &stamp))) {
-		/* Looked at after the page: a short READ lowers the size before its pages count. */
+		/* The size is looked at after the page and before the bytes: a short READ lowers it
+		 * before its pages count, and bytes are there before they count. */
 		cut(r, pf__inode_size(r->f->inode));
 		if (n > r->left)
 			n = r->left;
+		if (!pf__inode_reaches(r->f->inode, r->offset + n))
+			break;
 		slice = r->slice;
 		pf__slice_copy_in(&r->slice, from, n);
-		if (!pf__pages_unchanged(&stamp)) { /* it went meanwhile */
+		if (!pf__pages_unchanged(&stamp)) { /* it went meanwhile, or was cut */
 			r->slice = slice;
 			break;
 		}
@@ -82,6 +86,25 @@ static size_t absent_bytes(const struct reader *r)
 	return (size_t)pf__min_u64(max, there * PF_PAGE - r->offset);
 }
 
+/* The server's file ends here, ours goes on, by n bytes at most: a hole, unless somebody is just
+ * changing the size, or has written there since what was dirty was sent: then it is to be looked at
+ * again. */
+static int hole_or_again(struct reader *r, size_t n)
+{
+	struct pf__inode *inode = r->f->inode;
+
+	if (pf__inode_size_changes(inode)) {
+		int err = pf__inode_size_wait(inode, pf__now_coarse() + PF_NSEC_PER_SEC);
+
+		if (err != -ETIMEDOUT)
+			return err;
+	}
+	cut(r, pf__inode_size(inode));
+	if (!pf__pages_busy_writing(&r->f->ii->pages, r->offset, r->offset + n, true))
+		give_zeros(r, n);
+	return 0;
+}
+
 /* Without the cache: there is no room, or others drop the page faster than we can copy it. */
 static int read_past(struct reader *r)
 {
@@ -102,10 +125,11 @@ static int read_past(struct reader *r)
 	r->offset += (size_t)n;
 	r->done += (size_t)n;
 	r->left -= (size_t)n;
-	if ((size_t)n < want && pf__inode_owned(r->f->inode))
-		give_zeros(r, want - (size_t)n);
-	else if ((size_t)n < want)
-		cut(r, r->offset);
+	if ((size_t)n == want)
+		return 0;
+	if (pf__inode_owned(r->f->inode))
+		return hole_or_again(r, want - (size_t)n);
+	cut(r, r->offset);
 	return 0;
 }
 
@@ -154,22 +178,21 @@ ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint
 	uint64_t mark = atomic_load_explicit(&f->ra_mark, memory_order_relaxed);
 	uint64_t pages = pf__pages_spanned(offset, len);
 	struct pf__stamp stamp;
+	bool got = false;
 	const char *from;
-	size_t done = 0, n;
+	size_t n;
 
 	if (mark - offset / PF_PAGE < pages) /* more is to be read ahead: the long way */
 		return -EAGAIN;
 	pf__rcu_read_lock();
-	while (done < len &&
-	       (from = pf__pages_peek(&f->ii->pages, offset + done, len - done, &n, &stamp))) {
-		pf__slice_copy((char *)buf + done, from, n);
-		if (!pf__pages_unchanged(&stamp))
-			break;
-		done += n;
+	from = pf__pages_peek(&f->ii->pages, offset, len, &n, &stamp);
+	/* The usual case: all in one piece. As in copy_there(). */
+	if (from && n == len && pf__inode_reaches(f->inode, offset + len)) {
+		pf__slice_copy(buf, from, n);
+		got = pf__pages_unchanged(&stamp);
 	}
 	pf__rcu_read_unlock();
-	/* The size after the pages, as in copy_there(). */
-	if (done < len || offset + len > pf__inode_size(f->inode))
+	if (!got)
 		return -EAGAIN;
 	count_read(f->io, pages, 0, len);
 	return (ssize_t)len;

@@ -5,26 +5,19 @@
 #include "io/inode.h"
 #include <errno.h>
 
-void pf__io_grown(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t offset,
-		  uint64_t end)
-{
-	if (end > old_size && offset > old_size && old_size % PF_PAGE && !pf__inode_owned(inode))
-		pf__io_drop(io, inode, old_size, 1);
-}
-
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 
 	if (!ii)
 		return;
-	if (size > old_size)
-		pf__pages_extend(&ii->pages, old_size);
-	pf__pages_truncate(&ii->pages, size);
 	/* Where the old size was not sure it tells nothing of what the server cut off, or put
 	 * there. */
 	if (size != old_size && !pf__inode_owned(inode))
 		pf__pages_drop(&ii->pages, 0, UINT64_MAX);
+	if (size > old_size)
+		pf__pages_extend(&ii->pages, old_size);
+	pf__pages_truncate(&ii->pages, size);
 	pf__io_maybe_clean(ii);
 }
 
@@ -36,30 +29,25 @@ void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, ui
 		pf__pages_drop(&ii->pages, offset, len);
 }
 
-void pf__io_cut(struct pf__io_inode *ii, uint64_t size, bool tail_known)
-{
-	/* With write-back no data was dirty when the server's word on the size was taken, or the
-	 * inode would have been ours. Since then somebody may have opened the file and written. */
-	if (ii->io->writeback)
-		pf__pages_drop(&ii->pages, tail_known ? PF_ALIGN_UP(size, (uint64_t)PF_PAGE) : size,
-			       UINT64_MAX);
-	else
-		pf__pages_truncate(&ii->pages, size);
-}
-
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,
 			 uint64_t new_size, bool new_mtime)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 
-	if (!ii || !atomic_load(&ii->pages.nblocks))
+	if (!ii || !pf__pages_any(&ii->pages))
 		return;
-	if (new_size < old_size)
-		pf__io_cut(ii, new_size, false);
-	else if (new_size > old_size) /* behind the old end we made up zeros */
-		pf__pages_drop(&ii->pages, old_size, 1);
+	/* First of all, so that what is lent leaves as it is. */
 	if (new_size != old_size ? !io->explicit_inval : new_mtime && io->auto_inval)
 		pf__pages_drop(&ii->pages, 0, UINT64_MAX);
+	if (new_size > old_size) /* behind the old end we made up zeros */
+		pf__pages_drop(&ii->pages, old_size, UINT64_MAX);
+	else if (new_size < old_size && io->writeback)
+		/* No data was dirty when the server's word on the size was taken, or the inode
+		 * would have been ours. Since then somebody may have opened the file and written.
+		 */
+		pf__pages_drop(&ii->pages, new_size, UINT64_MAX);
+	else if (new_size < old_size)
+		pf__pages_truncate(&ii->pages, new_size);
 }
 
 void pf__io_store(struct pf__io *io, struct pf__inode *inode, uint64_t offset, const void *data,

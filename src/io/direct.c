@@ -356,7 +356,7 @@ static void written(struct pf__io_file *f, const struct pf__direct *d, uint64_t 
 	}
 	if (f->ii)
 		pf__pages_drop_overtaken(&f->ii->pages, offset, n);
-	pf__io_note_write(io, f->inode, offset, offset + n);
+	pf__io_note_write(io, f->inode, offset, offset + n, NULL);
 	if (f->ii)
 		pf__io_maybe_clean(f->ii);
 }

@@ -53,20 +53,27 @@ static void fetch_prepare(struct fetch *x, struct pf__io_file *f, uint32_t flags
 static void fetch_finish(struct fetch *x, uint64_t *eof)
 {
 	struct pf__io_file *f = x->f;
-	uint64_t end = x->fill.offset + x->req.out_len;
-	bool is_short = !x->req.error && x->req.out_len < x->fill.length, lowered = false;
-	/* Where the size is ours, or data waits that the server has not seen, it is a hole. */
-	bool hole = is_short && (pf__inode_owned(f->inode) || atomic_load(&f->ii->listed));
+	size_t got = x->req.error ? 0 : x->req.out_len;
+	uint64_t end = x->fill.offset + got;
+	bool is_short = !x->req.error && got < x->fill.length, lowered = false;
+	/* Where the size is ours, or data waits that the server has not seen, it is a hole. But not
+	 * while the server is just told another size. */
+	bool hole = is_short && !pf__inode_size_changes(f->inode) &&
+		    (pf__inode_owned(f->inode) || atomic_load(&f->ii->listed));
 
 	if (is_short && !hole)
 		lowered = pf__inode_short_read(f->cache, f->inode, end, &x->sample);
-	pf__fill_end(&x->fill, x->req.error ? 0 : x->req.out_len, x->req.error, hole);
+	/* The file goes on, for all that is known: what is behind the end that the server saw is to
+	 * be asked for again, with the bytes of its page. */
+	if (is_short && !hole && !lowered && end < pf__inode_size(f->inode))
+		got -= got % PF_PAGE;
+	else if (is_short && !hole && eof && end < *eof)
+		*eof = end;
+	pf__fill_end(&x->fill, got, x->req.error, hole);
 	if (!f->io->config.read_only && !x->req.error)
 		pf__inode_invalidate(f->cache, f->inode, PF_ATTR_ATIME);
-	if (lowered)
-		pf__io_cut(f->ii, end, true);
-	if (is_short && !hole && eof && end < *eof)
-		*eof = end;
+	if (lowered) /* of its own page nothing is to be cut: it may have come anew since */
+		pf__pages_drop(&f->ii->pages, PF_ALIGN_UP(end, (uint64_t)PF_PAGE), UINT64_MAX);
 }
 
 static void fetch_done(struct pf__req *req)
@@ -281,5 +288,11 @@ int pf__fetch_wait(struct pf__io_file *f, const struct pf__io_call *c, uint64_t 
 int pf__fetch_one(struct pf__io_file *f, const struct pf__io_call *c, uint64_t first, uint64_t end,
 		  uint64_t eof, uint64_t *eof_seen)
 {
+	/* What the server tells of the end while the size changes is not believed. It may take
+	 * long. */
+	int r = pf__inode_size_wait(f->inode, pf__now_coarse() + PF_NSEC_PER_SEC);
+
+	if (r)
+		return r == -ETIMEDOUT ? PF_NO_ROOM : r;
 	return fetch_sync(f, c, first, pf__min_u64(end - first, pages_per_read(f)), eof, eof_seen);
 }

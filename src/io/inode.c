@@ -137,16 +137,58 @@ void pf__io_update_owned(struct pf__io_inode *ii)
 
 /* ---- times */
 
-void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end)
+struct growth {
+	struct pf__io_inode *ii;
+	uint64_t offset, end;
+	const struct pf__slice *bytes;
+	bool stored; /* by the server */
+};
+
+/* Behind the old end the pages have zeros that were made up: those of a READ that was cut there, or
+ * of a mapping. Before offset it is the server's to say what is there; then come the bytes. */
+static void grown(void *ctx, uint64_t old_size)
+{
+	struct growth *g = ctx;
+	struct pf__slice s;
+
+	if (!g->bytes) {
+		pf__pages_drop(&g->ii->pages, old_size, g->end - old_size);
+		return;
+	}
+	/* A page that the server stores to stays valid: it knows of the gap. */
+	if (g->offset > old_size && !(g->stored && g->offset / PF_PAGE == old_size / PF_PAGE))
+		pf__pages_drop(&g->ii->pages, old_size, g->offset - old_size);
+	s = *g->bytes;
+	pf__pages_put_clean(&g->ii->pages, g->offset, g->end - g->offset, UINT64_MAX, &s,
+			    &(struct pf__spare){0});
+}
+
+static void grow(struct pf__io *io, struct pf__inode *inode, struct growth *g, uint32_t invalid)
+{
+	if (g->ii)
+		pf__inode_grow(io->cache, inode, g->end, invalid, grown, g);
+	else
+		pf__inode_local_write(io->cache, inode, g->end, false, invalid);
+}
+
+void pf__io_note_store(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end,
+		       const struct pf__slice *bytes)
+{
+	struct growth g = {pf__io_inode_known(inode), offset, end, bytes, true};
+
+	grow(io, inode, &g, 0);
+}
+
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end,
+		       const struct pf__slice *bytes)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
 	struct timespec now;
 
 	if (!ii || !pf__inode_owned(inode)) {
-		uint64_t old =
-		    pf__inode_local_write(io->cache, inode, end, false, PF_ATTR_MODIFIED);
+		struct growth g = {ii, offset, end, bytes, false};
 
-		pf__io_grown(io, inode, old, offset, end);
+		grow(io, inode, &g, PF_ATTR_MODIFIED);
 		return;
 	}
 	now = pf__wall_clock(pf__conn_got(io->conn)->time_gran);

@@ -59,11 +59,6 @@ static inline void pf__io_count(_Atomic uint64_t *n, uint64_t by)
 }
 unsigned pf__io_stripe(void); /* of this thread, in stats.often */
 
-/* ---- coherence.c */
-/* The server says that the file ends at size: what is cached behind it goes. tail_known: the page
- * that holds the end was read just now. */
-void pf__io_cut(struct pf__io_inode *ii, uint64_t size, bool tail_known);
-
 /* ---- direct.c: a transfer without cache */
 struct pf__direct {
 	struct pf__io_file *f;

@@ -180,11 +180,6 @@ int pf__io_hold(struct pf__io *io, struct pf__inode *inode);
 void pf__io_release(struct pf__io *io, struct pf__inode *inode);
 /* The rest does not wait, but for RCU where memory is needed. */
 void pf__io_truncated(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t size);
-/* The file became longer by what was written from offset to end, if it did: what lies between the
- * old end and offset is the server's. The zeros that its page has there were made up, so it goes.
- */
-void pf__io_grown(struct pf__io *io, struct pf__inode *inode, uint64_t old_size, uint64_t offset,
-		  uint64_t end);
 void pf__io_drop(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t len);
 void pf__io_data_changed(struct pf__io *io, struct pf__inode *inode, uint64_t old_size,
 			 uint64_t new_size, bool new_mtime);
@@ -198,8 +193,13 @@ void pf__io_will_need(struct pf__io_file *f, uint32_t flags, uint64_t offset, ui
 		      uint64_t size);
 
 /* ---- size and times that are ours, or not (io/inode.c); none of these waits */
-/* Data from offset to end was changed at the server by our own request. */
-void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end);
+/* Data from offset to end was changed at the server by our own request. bytes: what was written
+ * there, of which pages that are there get what they lack; NULL: pages behind the old end go. */
+void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end,
+		       const struct pf__slice *bytes);
+/* Bytes beyond the end were stored by the server. */
+void pf__io_note_store(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end,
+		       const struct pf__slice *bytes);
 /* Something but a write changed an owned inode: ctime is now. */
 void pf__io_touch_ctime(struct pf__io *io, struct pf__inode *inode);
 void pf__io_touch_mtime(struct pf__io *io, struct pf__inode *inode); /* and mtime */

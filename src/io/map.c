@@ -86,7 +86,7 @@ int pf__io_pin_range(struct pf__io_file *f, struct pf__io_call *c, uint64_t offs
 		r = populate(f, c, offset, len);
 		if (!r)
 			r = pin_range(f, offset, len, c->size, writable, block);
-		pf__pages_unpin(&f->ii->pages, kept);
+		pf__pages_unpin_block(&f->ii->pages, kept);
 		/* What came may have shown that the file is shorter. */
 		c->size = pf__min_u64(c->size, pf__inode_size(f->inode));
 	}
@@ -113,6 +113,6 @@ int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len)
 	if (r)
 		return r;
 	pf__io_now_dirty(f->ii);
-	pf__io_note_write(f->io, f->inode, 0, 0);
+	pf__io_note_write(f->io, f->inode, 0, 0, NULL);
 	return 0;
 }

@@ -41,17 +41,10 @@ static void keep(struct pf__io_file *f, struct pf__slice s, uint64_t offset, siz
 	/* Without room only what is there is brought up to date. */
 	(void)pf__spare_take_for(&spare, &f->ii->pages, offset / PF_PAGE,
 				 pf__pages_spanned(offset, n));
-	pf__pages_put_clean(&f->ii->pages, offset, n, sure ? pf__inode_size(f->inode) : UINT64_MAX,
+	pf__pages_put_clean(&f->ii->pages, offset, n,
+			    sure ? pf__max_u64(offset + n, pf__inode_size(f->inode)) : UINT64_MAX,
 			    &s, &spare);
 	pf__spare_put(&spare);
-}
-
-/* Does the write go on in the page that holds the end of the file? A reader may have it. */
-static bool grows_page(const struct pf__io_file *f, uint64_t offset, size_t n)
-{
-	uint64_t size = pf__inode_size(f->inode);
-
-	return offset + n > size && size % PF_PAGE && offset / PF_PAGE <= size / PF_PAGE;
 }
 
 static ssize_t send_chunk(struct pf__io_file *f, const struct pf__io_call *c, struct pf__slice *s,
@@ -73,12 +66,8 @@ static ssize_t send_chunk(struct pf__io_file *f, const struct pf__io_call *c, st
 		pf__pages_drop(&f->ii->pages, offset, len);
 		return n ? n : -EIO;
 	}
-	/* No reader may see the new size and not the bytes. */
-	if (grows_page(f, offset, (size_t)n))
-		keep(f, *s, offset, (size_t)n);
-	pf__io_note_write(f->io, f->inode, offset, offset + (size_t)n);
-	/* Once more: a reader may have fetched the page meanwhile, up to the old size. */
 	keep(f, *s, offset, (size_t)n);
+	pf__io_note_write(f->io, f->inode, offset, offset + (size_t)n, s);
 	pf__slice_skip(s, (size_t)n);
 	return n;
 }

@@ -536,12 +536,12 @@ void pf__spare_put(struct pf__spare *s)
 static bool claim(struct pf__arena *a, unsigned n, struct pf__spare *spare)
 {
 	unsigned mine = spare && spare->pages < n ? spare->pages : spare ? n : 0;
-	uint64_t now = atomic_fetch_add(&a->resident, n) + n;
+	uint64_t now = atomic_load(&a->resident);
 
-	if (now + atomic_load(&a->promised) - mine > a->limit) {
-		atomic_fetch_sub(&a->resident, n);
-		return false;
-	}
+	do
+		if (now + n + atomic_load(&a->promised) - mine > a->limit)
+			return false;
+	while (!atomic_compare_exchange_weak(&a->resident, &now, now + n));
 	if (mine) {
 		spare->pages -= mine;
 		atomic_fetch_sub(&a->promised, mine);

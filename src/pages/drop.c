@@ -84,7 +84,7 @@ static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overta
 	uint64_t number = pf__block_of(first);
 	struct pf__block *b;
 
-	if (!len || !atomic_load(&p->nblocks))
+	if (!len || !pf__pages_any(p))
 		return;
 	pf__mutex_lock(&p->lock);
 	for (; (b = pf__index_next(&p->index, &number, false)); number++) {
@@ -114,41 +114,54 @@ void pf__pages_drop_overtaken(struct pf__pages *p, uint64_t offset, uint64_t len
 
 /* ---- truncation */
 
+static void cut_dirty(struct pf__block *b, unsigned page, unsigned tail)
+{
+	unsigned lo, hi;
+
+	if (!(b->dirty & 1ull << page))
+		return;
+	pf__block_range(b, page, &lo, &hi);
+	if (hi <= tail)
+		return;
+	pf__block_clear_dirty(b, 1ull << page);
+	if (lo < tail)
+		pf__block_set_dirty(b, page, lo, tail);
+}
+
 /* The page that holds the new end: only its first tail bytes are left. */
 static void cut_page(struct pf__block *b, unsigned page, unsigned tail)
 {
 	uint64_t bit = 1ull << page;
-	unsigned lo, hi;
 
-	if (b->writeback & bit) /* its bytes are in use */
-		pf__block_clear_uptodate(b, bit);
 	b->voided |= b->reading & bit;
-	if (b->dirty & bit) {
-		pf__block_range(b, page, &lo, &hi);
-		if (lo >= tail) {
-			pf__block_clear_dirty(b, bit);
-		} else if (hi > tail) {
-			pf__block_clear_dirty(b, bit);
-			pf__block_set_dirty(b, page, lo, tail);
-		}
+	cut_dirty(b, page, tail);
+	if ((b->writeback & bit) || ((b->shown & bit) && !b->maps)) { /* its bytes are in use */
+		pf__block_clear_uptodate(b, bit);
+		return;
 	}
-	if ((b->resident & bit) && !((b->writeback | b->reading) & bit))
-		memset(b->data + page * (size_t)PF_PAGE + tail, 0, PF_PAGE - tail);
+	if (!(b->resident & bit) || (b->reading & bit))
+		return;
+	/* Who copies of it just now does so again. */
+	atomic_fetch_add(&b->drops, 1);
+	memset(b->data + page * (size_t)PF_PAGE + tail, 0, PF_PAGE - tail);
 }
 
 static void cut_block(struct pf__block *b, uint64_t size)
 {
-	uint64_t start = b->number * PF_BLOCK, bits = ~0ull;
+	uint64_t start = b->number * PF_BLOCK, bits = ~0ull, all;
+	unsigned page = size > start ? (unsigned)((size - start) / PF_PAGE) : 0;
 
-	if (start < size) {
-		unsigned page = (unsigned)((size - start) / PF_PAGE);
-
-		bits = page < PF_BLOCK_PAGES ? ~0ull << page : 0;
-		if (bits && size % PF_PAGE) {
-			cut_page(b, page, size % PF_PAGE);
-			bits &= ~(1ull << page);
-		}
+	if (page >= PF_BLOCK_PAGES)
+		return;
+	all = bits = ~0ull << page;
+	if (size > start && size % PF_PAGE)
+		bits &= ~(1ull << page);
+	if (b->pins && !b->maps && gone_for_good(b, all)) {
+		detach(b);
+		return;
 	}
+	if (bits != all)
+		cut_page(b, page, size % PF_PAGE);
 	pf__block_clear_dirty(b, bits);
 	b->voided |= bits & b->reading;
 	/* What a mapping shows of a file that is not there any more is zeros. */
@@ -164,7 +177,7 @@ void pf__pages_truncate(struct pf__pages *p, uint64_t size)
 	uint64_t number = size >> PF_BLOCK_SHIFT;
 	struct pf__block *b;
 
-	if (!atomic_load(&p->nblocks))
+	if (!pf__pages_any(p))
 		return;
 	pf__mutex_lock(&p->lock);
 	for (; (b = pf__index_next(&p->index, &number, false)); number++)
@@ -177,7 +190,7 @@ void pf__pages_extend(struct pf__pages *p, uint64_t size)
 	uint64_t bit = 1ull << pf__page_in_block(size / PF_PAGE);
 	struct pf__block *b;
 
-	if (!(size % PF_PAGE) || !atomic_load(&p->nblocks))
+	if (!(size % PF_PAGE) || !pf__pages_any(p))
 		return;
 	pf__mutex_lock(&p->lock);
 	b = pf__index_find(&p->index, size >> PF_BLOCK_SHIFT);

@@ -42,14 +42,18 @@ static bool add_block(struct pf__fill *f, struct pf__block *b, unsigned page, un
 	return true;
 }
 
-/* The page has dirty bytes, which the answer must not run over: it lands beside them. */
-static int add_dirty_page(struct pf__fill *f, struct pf__block *b, unsigned page)
+/* The answer must not run over the page: it has dirty bytes, or somebody looks at it, who would see
+ * what else lands there (another answer that came first). So it lands beside it. */
+static int add_page_beside(struct pf__fill *f, struct pf__block *b, unsigned page,
+			   struct pf__spare *spare)
 {
-	/* It has memory. */
+	if (!add_block(f, b, page, 1, false, spare))
+		return -ENOBUFS;
 	f->bounce = pf__malloc(PF_PAGE);
-	if (!f->bounce)
+	if (!f->bounce) {
+		b->reading &= ~(1ull << page);
 		return -ENOMEM;
-	(void)add_block(f, b, page, 1, false, NULL);
+	}
 	f->iov[0].iov_base = f->bounce;
 	return 0;
 }
@@ -67,9 +71,9 @@ static int gather(struct pf__fill *f, unsigned max, bool ahead, struct pf__spare
 
 		if (!b)
 			return f->n ? 0 : why;
-		if (!f->n && (absent(b) & b->dirty & 1ull << page))
-			return add_dirty_page(f, b, page);
-		n = run_length(absent(b) & ~b->dirty, page, max - f->n);
+		if (!f->n && (absent(b) & (b->dirty | b->shown) & 1ull << page))
+			return add_page_beside(f, b, page, spare);
+		n = run_length(absent(b) & ~(b->dirty | b->shown), page, max - f->n);
 		if (n && !add_block(f, b, page, n, ahead, spare)) {
 			pf__block_drop_if_empty(b);
 			return f->n ? 0 : -ENOBUFS;
@@ -110,23 +114,27 @@ int pf__fill_begin(struct pf__pages *p, uint64_t first, unsigned max, uint64_t e
 
 /* ---- the end */
 
-/* Bytes outside of the dirty range come from the answer. */
-static void merge(struct pf__fill *f, size_t got)
+/* Bytes outside of the dirty range come from the answer. What is up to date now? */
+static uint64_t merge(struct pf__fill *f, size_t got, bool hole)
 {
 	struct pf__block *b = f->blocks[0];
 	unsigned page = pf__page_in_block(f->first), lo, hi;
 	char *to = b->data + page * (size_t)PF_PAGE;
+	uint64_t bit = 1ull << page;
 
+	if ((!got && !hole) || (b->voided & bit))
+		return 0;
 	if (got > PF_PAGE)
 		got = PF_PAGE;
 	memset(f->bounce + got, 0, PF_PAGE - got);
-	if (!(b->dirty & 1ull << page)) { /* given up or cut off meanwhile */
+	if (!(b->dirty & bit)) {
 		memcpy(to, f->bounce, PF_PAGE);
-		return;
+		return bit;
 	}
 	pf__block_range(b, page, &lo, &hi);
 	memcpy(to, f->bounce, lo);
 	memcpy(to + hi, f->bounce + hi, PF_PAGE - hi);
+	return bit;
 }
 
 /* Pages first.. of b got so many bytes: which are up to date now? */
@@ -165,15 +173,13 @@ void pf__fill_end(struct pf__fill *f, size_t got, int error, bool hole)
 	unsigned page = pf__page_in_block(f->first), left = f->n;
 
 	pf__mutex_lock(&f->pages->lock);
-	if (f->bounce && !error)
-		merge(f, got);
 	for (int i = 0; i < f->niov; i++) {
 		unsigned n = left < PF_BLOCK_PAGES - page ? left : PF_BLOCK_PAGES - page;
 		size_t mine = pf__min_u64(got, n * (size_t)PF_PAGE);
 		uint64_t good = 0;
 
 		if (!error)
-			good = f->bounce ? pf__bits(page, 1)
+			good = f->bounce ? merge(f, mine, hole)
 					 : arrived(f->blocks[i], page, n, mine, hole);
 		end_block(f->blocks[i], page, n, good);
 		got -= mine;

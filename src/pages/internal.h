@@ -38,6 +38,8 @@ struct pf__block {
 	uint64_t partial;  /* of dirty: only the bytes that ranges tells */
 	uint64_t resident; /* pages that have memory */
 	uint32_t pins;     /* who uses the memory without the lock: it stays in the block */
+	uint32_t kept;     /* of pins: those to whom the memory is not shown */
+	uint64_t shown;    /* pages that others look at: READs land beside them */
 	uint32_t maps,
 	    writers; /* of pins: mappings, which show the file's data; those that may change it */
 	struct pf__ranges *ranges;

@@ -174,17 +174,22 @@ void pf__block_drop_if_empty(struct pf__block *b)
 
 /* ---- pins */
 
-char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block)
+const char *pf__pages_lend(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
+			   struct pf__stamp *stamp, struct pf__block **block)
 {
+	const char *at;
 	struct pf__block *b;
 
 	pf__mutex_lock(&p->lock);
-	b = pf__index_find(&p->index, pf__block_of(page));
-	if (b)
+	at = pf__pages_peek(p, offset, max, n, stamp);
+	*block = b = at ? pf__index_find(&p->index, offset >> PF_BLOCK_SHIFT) : NULL;
+	if (b) {
 		b->pins++;
+		b->shown |=
+		    pf__block_part(b->number, offset / PF_PAGE, (offset + *n - 1) / PF_PAGE + 1);
+	}
 	pf__mutex_unlock(&p->lock);
-	*block = b;
-	return b ? b->data + pf__page_in_block(page) * (size_t)PF_PAGE : NULL;
+	return at;
 }
 
 int pf__pages_pin_block(struct pf__pages *p, uint64_t page, struct pf__spare *spare,
@@ -195,19 +200,24 @@ int pf__pages_pin_block(struct pf__pages *p, uint64_t page, struct pf__spare *sp
 
 	pf__mutex_lock(&p->lock);
 	*block = b = pf__block_get(p, pf__block_of(page), spare, &why);
-	if (b)
+	if (b) {
 		b->pins++;
+		b->kept++;
+	}
 	pf__mutex_unlock(&p->lock);
 	return b ? 0 : why;
 }
 
-static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writable)
+static void unpin(struct pf__pages *p, struct pf__block *b, bool kept, bool map, bool writable)
 {
 	pf__mutex_lock(&p->lock);
 	b->pins--;
+	b->kept -= kept;
 	b->maps -= map;
 	b->writers -= writable;
 	p->maps -= map;
+	if (b->pins == b->kept)
+		b->shown = 0;
 	if (!b->writers && b->stale) {
 		b->voided |= b->stale & b->reading;
 		pf__block_clear_uptodate(b, b->stale & ~b->reading);
@@ -222,12 +232,17 @@ static void unpin(struct pf__pages *p, struct pf__block *b, bool map, bool writa
 
 void pf__pages_unpin(struct pf__pages *p, struct pf__block *b)
 {
-	unpin(p, b, false, false);
+	unpin(p, b, false, false, false);
+}
+
+void pf__pages_unpin_block(struct pf__pages *p, struct pf__block *b)
+{
+	unpin(p, b, true, false, false);
 }
 
 void pf__pages_unpin_range(struct pf__pages *p, struct pf__block *b, bool writable)
 {
-	unpin(p, b, true, writable);
+	unpin(p, b, false, true, writable);
 }
 
 /* The pages of a range within a block; those that begin before the end of the file in *inside. */
@@ -283,6 +298,7 @@ int pf__pages_pin_range(struct pf__pages *p, uint64_t offset, size_t len, uint64
 	if (!r) {
 		(*block)->pins++;
 		(*block)->maps++;
+		(*block)->shown |= bits;
 		p->maps++;
 		(*block)->writers += writable;
 	}

@@ -107,6 +107,13 @@ struct pf__pages {
 void pf__pages_init(struct pf__pages *p, struct pf__arena *arena);
 /* All blocks go. Nobody reads, nothing is under way. */
 void pf__pages_destroy(struct pf__pages *p);
+/* Is there anything of the file? For who has just changed something that those who fetch look at
+ * afterwards (the size): either they see it, or what they fetch is seen here. */
+static inline bool pf__pages_any(const struct pf__pages *p)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load(&p->nblocks);
+}
 
 struct pf__stamp {
 	const _Atomic uint32_t *drops;
@@ -244,14 +251,20 @@ void pf__pages_release(struct pf__pages *p);
 
 /* ---- memory that stays where it is */
 
-/* Borrow the block of page: its memory stays this block's. If its pages are dropped while nothing
- * is under way in it, it leaves the file as it is; else its bytes may change in place, as by a
- * write. Where the page lies; NULL: there is no block. */
-char *pf__pages_pin(struct pf__pages *p, uint64_t page, struct pf__block **block);
+/*
+ * Lend bytes at offset, as many as are up to date in one piece, at most max (*n); stamp as for
+ * pf__pages_peek(). Their memory stays this block's until pf__pages_unpin(). If its pages are
+ * dropped while nothing is under way in it, it leaves the file as it is; else the bytes may change
+ * in place, to others of the file. NULL: they are not there.
+ */
+const char *pf__pages_lend(struct pf__pages *p, uint64_t offset, size_t max, size_t *n,
+			   struct pf__stamp *stamp, struct pf__block **block);
 void pf__pages_unpin(struct pf__pages *p, struct pf__block *block);
-/* The same, and the block is made if need be: nothing is in it then. 0; -ENOBUFS; -ENOMEM. */
+/* Keep the block of page in the file; it is made if need be, with nothing in it. 0; -ENOBUFS;
+ * -ENOMEM. */
 int pf__pages_pin_block(struct pf__pages *p, uint64_t page, struct pf__spare *spare,
 			struct pf__block **block);
+void pf__pages_unpin_block(struct pf__pages *p, struct pf__block *block);
 /*
  * Pin a range within one block for a mapping: it stays the file's, and shows what is written and
  * read. The block is made if need be; the range must be up to date as far as a file of size bytes

@@ -94,7 +94,8 @@ static void copied(struct copy *c, ssize_t n)
 	struct pf__super *s = c->in->super;
 
 	pf__io_drop(s->io, c->out->inode, (uint64_t)c->pos_out, (uint64_t)n);
-	pf__io_note_write(s->io, c->out->inode, (uint64_t)c->pos_out, (uint64_t)(c->pos_out + n));
+	pf__io_note_write(s->io, c->out->inode, (uint64_t)c->pos_out, (uint64_t)(c->pos_out + n),
+			  NULL);
 	if (!s->mount.read_only)
 		pf__inode_invalidate(s->cache, c->in->inode, PF_ATTR_ATIME);
 }

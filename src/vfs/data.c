@@ -38,20 +38,20 @@ static int size_now(struct pf__open_file *of, uint64_t end, const struct pf__fro
 	return 0;
 }
 
-/* The bytes at offset, if they are up to date: pinned, and how many lie there in one piece. */
+/* The bytes at offset, if they are up to date and the file's: pinned, and how many lie there in one
+ * piece. */
 static const char *pin(struct pf__open_file *of, uint64_t offset, size_t max, size_t *n,
 		       struct pf__block **block)
 {
 	struct pf__pages *p = pf__io_pages(&of->io);
-	const char *at = pf__pages_pin(p, offset / PF_PAGE, block), *seen;
+	struct pf__stamp stamp;
+	const char *at = pf__pages_lend(p, offset, max, n, &stamp, block);
 
 	if (!at)
 		return NULL;
-	pf__rcu_read_lock();
-	seen = pf__pages_peek(p, offset, max, n, &(struct pf__stamp){0});
-	pf__rcu_read_unlock();
-	if (seen)
-		return seen;
+	/* From here on they stay: they were the file's at this moment. */
+	if (pf__inode_reaches(of->inode, offset + *n) && pf__pages_unchanged(&stamp))
+		return at;
 	pf__pages_unpin(p, *block);
 	return NULL;
 }

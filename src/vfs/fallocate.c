@@ -69,7 +69,7 @@ static int allocate(struct pf__open_file *of, const struct pf__from *f, int mode
 	if (!r && loses)
 		pf__io_drop(s->io, of->inode, (uint64_t)offset, (uint64_t)length);
 	if (!r) /* that wrote nothing */
-		pf__io_note_write(s->io, of->inode, end, end);
+		pf__io_note_write(s->io, of->inode, end, end, NULL);
 	if (grows)
 		pf__inode_size_end(cache, of->inode);
 	return r;

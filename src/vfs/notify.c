@@ -12,20 +12,6 @@ static struct pf__io *io_of(struct pf__super *s)
 	return __atomic_load_n(&s->io, __ATOMIC_ACQUIRE);
 }
 
-/* The file is longer now. A reader may have fetched its last page meanwhile, up to the old end. */
-static void stored_longer(struct pf__super *s, struct pf__inode *inode, uint64_t off,
-			  const void *data, uint64_t end)
-{
-	uint64_t old = pf__inode_local_write(s->cache, inode, end, false, 0);
-	struct pf__io *io = io_of(s);
-
-	if (!io)
-		return;
-	if (off / PF_PAGE > old / PF_PAGE) /* a page that is stored to stays valid */
-		pf__io_grown(io, inode, old, off, end);
-	pf__io_store(io, inode, off, data, (size_t)(end - off), end);
-}
-
 static int store(struct pf__super *s, const struct pf__notify *n)
 {
 	struct pf__inode *inode = pf__inode_find(s->cache, n->nodeid);
@@ -42,11 +28,17 @@ static int store(struct pf__super *s, const struct pf__notify *n)
 		uint64_t end = pf__min_u64(off + (uint64_t)n->len, INT64_MAX);
 
 		pf__inode_attr(inode, 0, 0, &attr);
-		if (io)
-			pf__io_store(io, inode, off, n->data, (size_t)(end - off),
+		if (io) {
+			struct iovec iov = {(void *)n->data, (size_t)(end - off)};
+			struct pf__slice bytes = {&iov, 1, 0};
+
+			pf__io_store(io, inode, off, n->data, iov.iov_len,
 				     pf__max_u64(end, attr.attr.size));
-		if (end > attr.attr.size)
-			stored_longer(s, inode, off, n->data, end);
+			if (end > attr.attr.size)
+				pf__io_note_store(io, inode, off, end, &bytes);
+		} else if (end > attr.attr.size) {
+			pf__inode_local_write(s->cache, inode, end, false, 0);
+		}
 	}
 	pf__inode_put(s->cache, inode);
 	return r;

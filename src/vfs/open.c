@@ -173,7 +173,7 @@ static void truncated_by_open(const struct opening *o, struct pf__inode *inode)
 	pf__inode_attr(inode, 0, 0, &a);
 	pf__inode_local_write(s->cache, inode, 0, true, PF_ATTR_MODIFIED);
 	pf__io_truncated(s->io, inode, a.attr.size, 0);
-	pf__io_note_write(s->io, inode, 0, 0);
+	pf__io_note_write(s->io, inode, 0, 0, NULL);
 }
 
 /* OPEN with O_TRUNC: no write may come between it and what we know afterwards. */

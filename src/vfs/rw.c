@@ -413,14 +413,11 @@ ssize_t pf_preadv(struct pf_file *file, const struct iovec *iov, int iovcnt, off
 ssize_t pf__read_cached(struct pf__open_file *of, void *buf, size_t count, off_t offset)
 {
 	int flags = atomic_load_explicit(&of->flags, memory_order_relaxed);
-	uint64_t end;
 
 	if (offset < 0 || !count || count > MAX_COUNT || !pf__file_seekable(of) ||
 	    !pf__io_is_cached(&of->io, (uint32_t)flags))
 		return -EAGAIN;
-	end = (uint64_t)offset + count;
-	if (end > pf__inode_size_settled(of->inode) ||
-	    (of->super->io->auto_inval && !pf__inode_size_valid(of->inode, pf__now_coarse())))
+	if (of->super->io->auto_inval && !pf__inode_size_valid(of->inode, pf__now_coarse()))
 		return -EAGAIN;
 	return pf__cached_read_there(&of->io, buf, count, (uint64_t)offset);
 }

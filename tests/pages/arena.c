@@ -326,7 +326,7 @@ static void busy_blocks_never_go(void **state)
 	struct pf__fill fill;
 	struct pf__wb wb;
 	struct file f;
-	char *at;
+	const char *at;
 
 	file_open(&f, MIB);
 	file_write(&f, 0, 10, 0, 1); /* in write-back */
@@ -334,7 +334,7 @@ static void busy_blocks_never_go(void **state)
 	file_write(&f, PF_BLOCK, 10, 0, 2); /* dirty */
 	assert_int_equal(fill_begin(&f, 128, 1, 1 << 30, &fill), 1);
 	put_page(&f, 192);
-	at = pf__pages_pin(&f.p, 192, &pinned);
+	at = lend_page(&f.p, 192, &pinned);
 	assert_non_null(at);
 	put_page(&f, 256);
 	assert_err(

@@ -217,13 +217,13 @@ static void borrowed_blocks_are_left_to_them(void **state)
 {
 	struct pf__block *b;
 	struct file f;
-	char *at;
+	const char *at;
 
 	file_open(&f, MIB);
-	assert_null(pf__pages_pin(&f.p, 0, &b));
+	assert_null(lend_page(&f.p, 0, &b));
 	assert_null(b);
 	file_read(&f, 0, 2, FAR, 1);
-	at = pf__pages_pin(&f.p, 1, &b);
+	at = lend_page(&f.p, 1, &b);
 	pf__pages_drop(&f.p, 0, 1);
 	assert_int_equal(f.p.nblocks, 0);
 	assert_false(is_there(&f, 1));
@@ -244,15 +244,15 @@ static void borrowed_twice(void **state)
 {
 	struct pf__block *b, *c;
 	struct file f;
-	char *at;
+	const char *at;
 
 	file_open(&f, MIB);
 	file_read(&f, 0, 1, FAR, 1);
-	at = pf__pages_pin(&f.p, 0, &b);
-	assert_ptr_equal(pf__pages_pin(&f.p, 0, &c), at);
+	at = lend_page(&f.p, 0, &b);
+	assert_ptr_equal(lend_page(&f.p, 0, &c), at);
 	pf__pages_unpin(&f.p, c);
 	assert_true(is_there(&f, 0));
-	assert_non_null(pf__pages_pin(&f.p, 0, &c));
+	assert_non_null(lend_page(&f.p, 0, &c));
 	pf__pages_drop(&f.p, 0, 1);
 	pf__pages_unpin(&f.p, b);
 	pf__arena_trim(f.arena, true);

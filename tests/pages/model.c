@@ -402,7 +402,7 @@ static void op_pin(void)
 		(void)pf__pages_pin_range(&m.f.p, page * PF_PAGE, 1 + roll(PF_PAGE), m.size, false,
 					  &m.f.spare, &m.pins[i].block);
 	else
-		(void)pf__pages_pin(&m.f.p, page, &m.pins[i].block);
+		(void)lend_page(&m.f.p, page, &m.pins[i].block);
 }
 
 /* All that can go goes. */

@@ -67,6 +67,15 @@ static inline void file_close(struct file *f)
 	assert_err(pf__alloc_live(), 0);
 }
 
+/* Lend a page, or as much of it as is up to date. */
+static inline const char *lend_page(struct pf__pages *p, uint64_t page, struct pf__block **b)
+{
+	struct pf__stamp stamp;
+	size_t n;
+
+	return pf__pages_lend(p, page * PF_PAGE, PF_PAGE, &n, &stamp, b);
+}
+
 /* Fresh blocks and a promise for as many pages, whatever was there before. */
 static inline void respare(struct file *f, unsigned blocks, unsigned pages)
 {
