@@ -274,17 +274,22 @@ static void set_times(struct fuse_attr *a, const struct timespec *now, bool mtim
 }
 
 void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			   const struct timespec *now)
+			   const struct timespec *now, pf__grown_fn grown, void *ctx)
 {
 	struct pf__mutex *m = pf__inode_stripe(cache, inode);
 	struct pf__attr a;
+	uint64_t old;
 
 	pf__mutex_lock(m);
 	load(inode, &a);
+	old = a.attr.size;
 	a.version = pf__next_version(cache);
-	a.attr.size = pf__max_u64(a.attr.size, end);
+	a.attr.size = pf__max_u64(old, end);
 	set_times(&a.attr, now, true);
-	store(inode, &a);
+	store_begin(inode, &a);
+	if (end > old)
+		grown(ctx, old);
+	store_end(inode);
 	pf__mutex_unlock(m);
 }
 

@@ -39,6 +39,11 @@ uint64_t pf__inode_nlookup(const struct pf__inode *inode);
 /* When attributes or names expire that are valid for so long from now; 0 at once. */
 uint64_t pf__attr_until(uint64_t sec, uint32_t nsec);
 
+/* Called under the inode's lock when a change makes the file longer: what it does to the pages is
+ * done when others may rely on the new size (pf__inode_reaches()), and who fetches pages afterwards
+ * sees that size. It must not wait. */
+typedef void (*pf__grown_fn)(void *ctx, uint64_t old_size);
+
 struct pf__attr {
 	struct fuse_attr attr;
 	uint64_t valid_until; /* pf__now(); 0 expired */
@@ -82,7 +87,7 @@ void pf__inode_set_owned(struct pf__cache *cache, struct pf__inode *inode, bool 
 bool pf__inode_owned(const struct pf__inode *inode);
 /* A local write of an owned inode: size becomes max(size, end), mtime and ctime become now. */
 void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			   const struct timespec *now);
+			   const struct timespec *now, pf__grown_fn grown, void *ctx);
 /* ctime, and with mtime also mtime, of an owned inode. */
 void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
 			   const struct timespec *now, bool mtime);
@@ -99,7 +104,6 @@ void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uin
 /* The same for data that was changed up to end. If that makes the file longer grown() is called,
  * under the inode's lock: what it does to the pages is done when others may rely on the new size
  * (pf__inode_reaches()), and who fetches pages afterwards sees that size. It must not wait. */
-typedef void (*pf__grown_fn)(void *ctx, uint64_t old_size);
 void pf__inode_grow(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
 		    uint32_t invalid, pf__grown_fn grown, void *ctx);
 /* A local change that leaves the size: version goes up, the fields given turn invalid. */

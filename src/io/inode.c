@@ -179,11 +179,27 @@ void pf__io_note_store(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 	grow(io, inode, &g, 0);
 }
 
+/* Zeros behind the old end are true here, but not where the new bytes are: a page of these may have
+ * been written back, dropped and read again before the new size was told, up to the old one. */
+static void grown_owned(void *ctx, uint64_t old_size)
+{
+	struct growth *g = ctx;
+
+	pf__pages_drop_clean(&g->ii->pages, pf__max_u64(g->offset, old_size), g->end);
+}
+
+void pf__io_grow_owned(struct pf__io_inode *ii, uint64_t offset, uint64_t end)
+{
+	struct timespec now = pf__wall_clock(pf__conn_got(ii->io->conn)->time_gran);
+	struct growth g = {ii, offset, end, NULL, false};
+
+	pf__inode_owned_write(ii->io->cache, ii->inode, end, &now, grown_owned, &g);
+}
+
 void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offset, uint64_t end,
 		       const struct pf__slice *bytes)
 {
 	struct pf__io_inode *ii = pf__io_inode_known(inode);
-	struct timespec now;
 
 	if (!ii || !pf__inode_owned(inode)) {
 		struct growth g = {ii, offset, end, bytes, false};
@@ -191,8 +207,7 @@ void pf__io_note_write(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 		grow(io, inode, &g, PF_ATTR_MODIFIED);
 		return;
 	}
-	now = pf__wall_clock(pf__conn_got(io->conn)->time_gran);
-	pf__inode_owned_write(io->cache, inode, end, &now);
+	pf__io_grow_owned(ii, offset, end);
 	pf__inode_invalidate(io->cache, inode, PF_ATTR_BLOCKS);
 	atomic_fetch_add(&ii->times, 1);
 }

@@ -53,6 +53,8 @@ static inline struct pf__io_inode *pf__io_inode_known(const struct pf__inode *in
 }
 /* After whatever may change it: is the client the authority for the inode's size and times? */
 void pf__io_update_owned(struct pf__io_inode *ii);
+/* Bytes were written, and are in pages or at the server: size and times, which are ours. */
+void pf__io_grow_owned(struct pf__io_inode *ii, uint64_t offset, uint64_t end);
 static inline void pf__io_count(_Atomic uint64_t *n, uint64_t by)
 {
 	atomic_fetch_add_explicit(n, by, memory_order_relaxed);

@@ -117,13 +117,11 @@ static uint64_t local_size(struct pf__io_file *f)
 static void made_dirty(struct writer *w, size_t n)
 {
 	struct pf__io_file *f = w->f;
-	struct timespec now = pf__wall_clock(pf__conn_got(f->conn)->time_gran);
 
 	w->offset += n;
 	w->left -= n;
 	w->done += n;
-	/* Before anything can be sent of it: write-back is cut at the size. */
-	pf__inode_owned_write(f->cache, f->inode, w->offset, &now);
+	pf__io_grow_owned(f->ii, w->offset - n, w->offset);
 	atomic_fetch_add(&f->ii->times, 1);
 	pf__io_now_dirty(f->ii);
 }

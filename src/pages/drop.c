@@ -107,6 +107,27 @@ void pf__pages_drop(struct pf__pages *p, uint64_t offset, uint64_t len)
 	drop(p, offset, len, false);
 }
 
+void pf__pages_drop_clean(struct pf__pages *p, uint64_t offset, uint64_t end)
+{
+	uint64_t first = offset / PF_PAGE, last = (end + PF_PAGE - 1) / PF_PAGE;
+	uint64_t number = pf__block_of(first);
+	struct pf__block *b;
+
+	if (!pf__pages_any(p))
+		return;
+	pf__mutex_lock(&p->lock);
+	for (; (b = pf__index_next(&p->index, &number, false)); number++) {
+		uint64_t bits;
+
+		if (number * PF_BLOCK_PAGES >= last)
+			break;
+		bits = pf__block_part(number, first, last) & ~(b->dirty | b->writeback);
+		if (bits & (atomic_load_explicit(&b->uptodate, memory_order_relaxed) | b->reading))
+			drop_block(b, bits, 0);
+	}
+	pf__mutex_unlock(&p->lock);
+}
+
 void pf__pages_drop_overtaken(struct pf__pages *p, uint64_t offset, uint64_t len)
 {
 	drop(p, offset, len, true);

@@ -114,7 +114,8 @@ int pf__fill_begin(struct pf__pages *p, uint64_t first, unsigned max, uint64_t e
 
 /* ---- the end */
 
-/* Bytes outside of the dirty range come from the answer. What is up to date now? */
+/* Bytes outside of the dirty range come from the answer, also while somebody looks at them. What is
+ * up to date now? */
 static uint64_t merge(struct pf__fill *f, size_t got, bool hole)
 {
 	struct pf__block *b = f->blocks[0];
@@ -128,12 +129,12 @@ static uint64_t merge(struct pf__fill *f, size_t got, bool hole)
 		got = PF_PAGE;
 	memset(f->bounce + got, 0, PF_PAGE - got);
 	if (!(b->dirty & bit)) {
-		memcpy(to, f->bounce, PF_PAGE);
+		pf__slice_copy(to, f->bounce, PF_PAGE);
 		return bit;
 	}
 	pf__block_range(b, page, &lo, &hi);
-	memcpy(to, f->bounce, lo);
-	memcpy(to + hi, f->bounce + hi, PF_PAGE - hi);
+	pf__slice_copy(to, f->bounce, lo);
+	pf__slice_copy(to + hi, (char *)f->bounce + hi, PF_PAGE - hi);
 	return bit;
 }
 
