@@ -171,6 +171,9 @@ bool pf__conn_dead(const struct pf__conn *conn);
  * was aborted. */
 int pf__conn_death(struct pf__conn *conn);
 
+/* No tick() begins any more, and none is running when it returns. Not from a tick. */
+void pf__conn_stop_ticks(struct pf__conn *conn);
+
 /* For a caller without service thread. */
 int pf__conn_fd(struct pf__conn *conn);
 int pf__conn_service(struct pf__conn *conn);

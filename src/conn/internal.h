@@ -96,6 +96,8 @@ struct pf__service {
 	uint64_t wake_at;  /* when it wakes by itself */
 	uint64_t seen_seq; /* conn->sync_seq at its last look */
 	_Atomic uint64_t next_tick, next_check; /* its own, or of whoever stands in for it */
+	_Atomic bool no_ticks;
+	_Atomic unsigned ticking; /* threads in config.ops->tick() */
 };
 
 struct pf__forgets {

@@ -58,8 +58,19 @@ static void tick(struct pf__conn *conn, uint64_t now)
 	if (now < conn->svc.next_tick)
 		return;
 	conn->svc.next_tick = now + TICK_NS;
-	if (ops && ops->tick)
+	atomic_fetch_add(&conn->svc.ticking, 1);
+	if (ops && ops->tick && !atomic_load(&conn->svc.no_ticks))
 		ops->tick(conn->config.ctx, now);
+	atomic_fetch_sub(&conn->svc.ticking, 1);
+}
+
+void pf__conn_stop_ticks(struct pf__conn *conn)
+{
+	static const struct timespec some = {.tv_nsec = 50 * PF_NSEC_PER_USEC};
+
+	atomic_store(&conn->svc.no_ticks, true);
+	while (atomic_load(&conn->svc.ticking)) /* it waits for nobody */
+		nanosleep(&some, NULL);
 }
 
 /* Under the lock: does the queue, the interrupts, the resends have something that is due? */
