@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define WRITABLE_SLICE_MS 5
-#define DRAINS_MAX        16
+#define GONE_NS           (100 * PF_NSEC_PER_MSEC) /* in which its reader sees that a peer has gone */
 #define CHECK_MAX         8192 /* largest body that is looked into, but for lists of names */
 
 /* ---- encode */
@@ -304,21 +304,35 @@ static bool withdraw(struct pf__conn *conn, struct pf__req *req, int err)
 	return ours;
 }
 
+/* Under the lock: are there channels left beside this one? */
+static bool others_live(struct pf__conn *conn, const struct pf__channel *gone)
+{
+	for (unsigned i = 0; i < conn->nchannels; i++)
+		if (conn->channels[i] != gone && !conn->channels[i]->dead)
+			return true;
+	return false;
+}
+
 /*
  * The peer does not take messages any more. Read what it said last, unless somebody does so, until
- * its end is found: requests that nobody waits for depend on it. True when other channels are left.
+ * its end is found, and known as the connection's if it was the last channel: requests that nobody
+ * waits for depend on it, and who stops next should be told. True when other channels are left.
  */
 static bool channel_gone(struct pf__conn *conn, struct pf__channel *gone)
 {
-	bool others = false;
+	static const struct timespec some = {.tv_nsec = 50 * PF_NSEC_PER_USEC};
+	uint64_t until = pf__now() + GONE_NS;
+	bool others;
 
-	for (int i = 0; i < DRAINS_MAX && !gone->dead; i++)
+	for (;;) {
 		pf__channel_drain(gone, false);
-	pf__mutex_lock(&conn->lock);
-	for (unsigned i = 0; i < conn->nchannels; i++)
-		others |= conn->channels[i] != gone && !conn->channels[i]->dead;
-	pf__mutex_unlock(&conn->lock);
-	return others;
+		pf__mutex_lock(&conn->lock);
+		others = others_live(conn, gone);
+		pf__mutex_unlock(&conn->lock);
+		if ((gone->dead && (others || conn->dead)) || pf__now() >= until)
+			return others;
+		nanosleep(&some, NULL); /* another thread is at it */
+	}
 }
 
 static int submit(struct pf__conn *conn, struct pf__req *req, uint64_t deadline)
