@@ -273,8 +273,18 @@ static void set_times(struct fuse_attr *a, const struct timespec *now, bool mtim
 	}
 }
 
-void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-			   const struct timespec *now, pf__grown_fn grown, void *ctx)
+/* What a local change makes of the attributes. Under the stripe. */
+static void local_change(struct pf__cache *cache, struct pf__attr *a, uint64_t size,
+			 uint32_t invalid)
+{
+	a->version = pf__next_version(cache);
+	a->attr.size = size;
+	a->invalid = (a->invalid & ~SIZE_BY_READ) | invalid;
+}
+
+/* Data was changed up to end. now: the times are ours too; NULL: they are not. */
+static void changed_to(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+		       uint32_t invalid, const struct timespec *now, pf__grown_fn grown, void *ctx)
 {
 	struct pf__mutex *m = pf__inode_stripe(cache, inode);
 	struct pf__attr a;
@@ -283,14 +293,26 @@ void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uin
 	pf__mutex_lock(m);
 	load(inode, &a);
 	old = a.attr.size;
-	a.version = pf__next_version(cache);
-	a.attr.size = pf__max_u64(old, end);
-	set_times(&a.attr, now, true);
+	local_change(cache, &a, pf__max_u64(old, end), invalid);
+	if (now)
+		set_times(&a.attr, now, true);
 	store_begin(inode, &a);
 	if (end > old)
 		grown(ctx, old);
 	store_end(inode);
 	pf__mutex_unlock(m);
+}
+
+void pf__inode_grow(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+		    uint32_t invalid, pf__grown_fn grown, void *ctx)
+{
+	changed_to(cache, inode, end, invalid, NULL, grown, ctx);
+}
+
+void pf__inode_owned_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
+			   const struct timespec *now, pf__grown_fn grown, void *ctx)
+{
+	changed_to(cache, inode, end, 0, now, grown, ctx);
 }
 
 void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
@@ -347,15 +369,6 @@ void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint
 	pf__mutex_unlock(m);
 }
 
-/* What a local change makes of the attributes. Under the stripe. */
-static void local_change(struct pf__cache *cache, struct pf__attr *a, uint64_t size,
-			 uint32_t invalid)
-{
-	a->version = pf__next_version(cache);
-	a->attr.size = size;
-	a->invalid = (a->invalid & ~SIZE_BY_READ) | invalid;
-}
-
 void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
 			   bool exact, uint32_t invalid)
 {
@@ -366,24 +379,6 @@ void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uin
 	load(inode, &a);
 	local_change(cache, &a, exact ? end : pf__max_u64(a.attr.size, end), invalid);
 	store(inode, &a);
-	pf__mutex_unlock(m);
-}
-
-void pf__inode_grow(struct pf__cache *cache, struct pf__inode *inode, uint64_t end,
-		    uint32_t invalid, pf__grown_fn grown, void *ctx)
-{
-	struct pf__mutex *m = pf__inode_stripe(cache, inode);
-	struct pf__attr a;
-	uint64_t old;
-
-	pf__mutex_lock(m);
-	load(inode, &a);
-	old = a.attr.size;
-	local_change(cache, &a, pf__max_u64(old, end), invalid);
-	store_begin(inode, &a);
-	if (end > old)
-		grown(ctx, old);
-	store_end(inode);
 	pf__mutex_unlock(m);
 }
 

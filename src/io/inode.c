@@ -184,8 +184,9 @@ void pf__io_note_store(struct pf__io *io, struct pf__inode *inode, uint64_t offs
 static void grown_owned(void *ctx, uint64_t old_size)
 {
 	struct growth *g = ctx;
+	uint64_t from = pf__max_u64(g->offset, old_size);
 
-	pf__pages_drop_clean(&g->ii->pages, pf__max_u64(g->offset, old_size), g->end);
+	pf__pages_drop_clean(&g->ii->pages, from, g->end - from);
 }
 
 void pf__io_grow_owned(struct pf__io_inode *ii, uint64_t offset, uint64_t end)

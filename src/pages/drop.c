@@ -76,7 +76,9 @@ static void overtake_edges(struct pf__block *b, uint64_t from, uint64_t to)
 		overtake_edge(b, to / PF_PAGE, from, to);
 }
 
-static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overtaken)
+enum drop { DROP, DROP_CLEAN, DROP_OVERTAKEN };
+
+static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, enum drop how)
 {
 	uint64_t last = pf__add_sat_u64(offset, len);
 	uint64_t first = offset / PF_PAGE, end = last / PF_PAGE + (last % PF_PAGE != 0);
@@ -88,49 +90,36 @@ static void drop(struct pf__pages *p, uint64_t offset, uint64_t len, bool overta
 		return;
 	pf__mutex_lock(&p->lock);
 	for (; (b = pf__index_next(&p->index, &number, false)); number++) {
-		uint64_t over = 0, start = number * PF_BLOCK_PAGES;
+		uint64_t over = 0, start = number * PF_BLOCK_PAGES, bits;
 
 		if (start >= end)
 			break;
-		if (overtaken && inner < inner_end && inner < start + PF_BLOCK_PAGES &&
+		bits = pf__block_part(number, first, end);
+		if (how == DROP_CLEAN)
+			bits &= ~(b->dirty | b->writeback);
+		if (how == DROP_OVERTAKEN && inner < inner_end && inner < start + PF_BLOCK_PAGES &&
 		    inner_end > start)
 			over = pf__block_part(number, inner, inner_end);
-		if (overtaken)
+		if (how == DROP_OVERTAKEN)
 			overtake_edges(b, offset, last);
-		drop_block(b, pf__block_part(number, first, end), over);
+		drop_block(b, bits, over);
 	}
 	pf__mutex_unlock(&p->lock);
 }
 
 void pf__pages_drop(struct pf__pages *p, uint64_t offset, uint64_t len)
 {
-	drop(p, offset, len, false);
+	drop(p, offset, len, DROP);
 }
 
-void pf__pages_drop_clean(struct pf__pages *p, uint64_t offset, uint64_t end)
+void pf__pages_drop_clean(struct pf__pages *p, uint64_t offset, uint64_t len)
 {
-	uint64_t first = offset / PF_PAGE, last = (end + PF_PAGE - 1) / PF_PAGE;
-	uint64_t number = pf__block_of(first);
-	struct pf__block *b;
-
-	if (!pf__pages_any(p))
-		return;
-	pf__mutex_lock(&p->lock);
-	for (; (b = pf__index_next(&p->index, &number, false)); number++) {
-		uint64_t bits;
-
-		if (number * PF_BLOCK_PAGES >= last)
-			break;
-		bits = pf__block_part(number, first, last) & ~(b->dirty | b->writeback);
-		if (bits & (atomic_load_explicit(&b->uptodate, memory_order_relaxed) | b->reading))
-			drop_block(b, bits, 0);
-	}
-	pf__mutex_unlock(&p->lock);
+	drop(p, offset, len, DROP_CLEAN);
 }
 
 void pf__pages_drop_overtaken(struct pf__pages *p, uint64_t offset, uint64_t len)
 {
-	drop(p, offset, len, true);
+	drop(p, offset, len, DROP_OVERTAKEN);
 }
 
 /* ---- truncation */

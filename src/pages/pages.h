@@ -212,8 +212,8 @@ int pf__pages_mark_dirty(struct pf__pages *p, uint64_t page, unsigned len);
 /* Clean pages that the range touches; what is being read there is voided; of dirty pages the bytes
  * that are not dirty. len from offset, UINT64_MAX: to the end. */
 void pf__pages_drop(struct pf__pages *p, uint64_t offset, uint64_t len);
-/* The same from offset to end, but what has dirty bytes, or is being written back, is left. */
-void pf__pages_drop_clean(struct pf__pages *p, uint64_t offset, uint64_t end);
+/* The same, but what has dirty bytes, or is being written back, is left. */
+void pf__pages_drop_clean(struct pf__pages *p, uint64_t offset, uint64_t len);
 /* The same, and dirty bytes inside the range too: they were overtaken. */
 void pf__pages_drop_overtaken(struct pf__pages *p, uint64_t offset, uint64_t len);
 /* The file ends at size: what lies behind goes, dirty or not; the rest of the last page is zero. */
