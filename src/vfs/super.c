@@ -361,7 +361,8 @@ static uint64_t super_disconnect(struct pf__super *s, int *error)
 
 	pf__files_release_all(s);
 	answered = pf__conn_drain(s->conn, STOP_TIMEOUT_MS);
-	/* A tick may hold the last reference to an inode, whose lookups are to be given back now. */
+	/* A tick may hold the last reference to an inode, whose lookups are to be given back now.
+	 */
 	pf__conn_stop_ticks(s->conn);
 	pf__io_finish(s->io);
 	pf__cache_shrink(s->cache);

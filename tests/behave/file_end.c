@@ -46,26 +46,39 @@ static void *read_end(void *arg)
 	return NULL;
 }
 
+/* READERS threads, each with a copy of what is set in like. */
+static void readers_start(struct reader *r, struct reader like, void *(*fn)(void *))
+{
+	for (int i = 0; i < READERS; i++) {
+		r[i] = like;
+		r[i].drops = like.drops && i;
+		r[i].wrong = -1;
+		ok(pf_open(like.t->m->fs, "foo", O_RDONLY, 0, &r[i].f));
+		pthread_create(&r[i].thread, NULL, fn, &r[i]);
+	}
+}
+
+static void readers_end(struct reader *r)
+{
+	for (int i = 0; i < READERS; i++) {
+		pthread_join(r[i].thread, NULL);
+		ok(pf_close(r[i].f));
+		if (r[i].wrong >= 0)
+			fail_msg("byte %ld never was in the file", r[i].wrong);
+	}
+}
+
 /* Let readers read while grow() makes the file longer, step by step. */
 static void grow_beside(struct t *t, bool drops, void (*grow)(struct t *t, uint64_t offset))
 {
 	struct reader r[READERS];
 	_Atomic bool over = false;
 
-	for (int i = 0; i < READERS; i++) {
-		r[i] = (struct reader){.t = t, .drops = drops && i, .over = &over, .wrong = -1};
-		ok(pf_open(t->m->fs, "foo", O_RDONLY, 0, &r[i].f));
-		pthread_create(&r[i].thread, NULL, read_end, &r[i]);
-	}
+	readers_start(r, (struct reader){.t = t, .drops = drops, .over = &over}, read_end);
 	for (int i = 0; i < ROUNDS; i++)
 		grow(t, PAGE + (uint64_t)i * STEP);
 	over = true;
-	for (int i = 0; i < READERS; i++) {
-		pthread_join(r[i].thread, NULL);
-		ok(pf_close(r[i].f));
-		if (r[i].wrong >= 0)
-			fail_msg("byte %ld was read as 0", r[i].wrong);
-	}
+	readers_end(r);
 }
 
 /* What was written is what the writer reads. */
@@ -192,12 +205,8 @@ static void cut_beside(struct how h, bool lent)
 
 	h.size = PAGE;
 	t = begin_how(h);
-	for (int i = 0; i < READERS; i++) {
-		r[i] = (struct reader){
-		    .t = &t, .lent = lent, .back = h.writeback, .over = &over, .wrong = -1};
-		ok(pf_open(t.m->fs, "foo", O_RDONLY, 0, &r[i].f));
-		pthread_create(&r[i].thread, NULL, read_cut, &r[i]);
-	}
+	readers_start(r, (struct reader){.t = &t, .lent = lent, .back = h.writeback, .over = &over},
+		      read_cut);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		for (int i = 0; i < 20; i++)
@@ -205,12 +214,7 @@ static void cut_beside(struct how h, bool lent)
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9 < CUT_S);
 	over = true;
-	for (int i = 0; i < READERS; i++) {
-		pthread_join(r[i].thread, NULL);
-		ok(pf_close(r[i].f));
-		if (r[i].wrong >= 0)
-			fail_msg("byte %ld was another one", r[i].wrong);
-	}
+	readers_end(r);
 	finish(&t);
 }
 

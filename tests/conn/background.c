@@ -35,22 +35,6 @@ static void submit(struct peer *p, struct bg *b, uint64_t nodeid, unsigned marks
 	pf__request_background(p->conn, &b->req);
 }
 
-struct holder {
-	struct fuse_in_header held[256];
-	_Atomic unsigned n;
-};
-
-static bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg)
-{
-	struct holder *s = p->ctx;
-
-	if (h->opcode != FUSE_GETATTR || h->nodeid >= 1000)
-		return false;
-	s->held[s->n] = *h;
-	atomic_fetch_add(&s->n, 1);
-	return true;
-}
-
 static void test_limit(void **state)
 {
 	struct bg b[20];

@@ -181,28 +181,9 @@ static void test_allocations(void **state)
 
 /* ---- allocations, the server in this process */
 
-static void inproc_request(void *ctx, struct pf_inproc *ch, const void *msg, size_t len)
-{
-	const struct fuse_in_header *h = msg;
-	struct fuse_init_out init = {.major = 7, .minor = 45, .max_write = 128 << 10};
-	struct fuse_attr_out attr;
-	struct fuse_out_header o = {.unique = h->unique};
-	struct iovec iov[2] = {{&o, sizeof(o)}, {NULL, 0}};
-
-	if (h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET)
-		return;
-	peer_attr(&attr, h->nodeid);
-	if (h->opcode == FUSE_INIT)
-		iov[1] = (struct iovec){&init, sizeof(init)};
-	else if (h->opcode == FUSE_GETATTR)
-		iov[1] = (struct iovec){&attr, sizeof(attr)};
-	o.len = sizeof(o) + iov[1].iov_len;
-	(void)pf_inproc_reply(ch, iov, 2);
-}
-
 static bool fail_inproc_allocation(uint64_t nth)
 {
-	static const struct pf_inproc_ops ops = {inproc_request, NULL};
+	static const struct pf_inproc_ops ops = {peer_inproc_request, NULL};
 	int64_t live = pf__alloc_live();
 	int fds = open_descriptors(), err;
 	struct pf_inproc *channel = NULL;

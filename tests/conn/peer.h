@@ -49,6 +49,18 @@ void peer_notify(struct peer *p, int code, const void *body, size_t len);
 void peer_default(struct peer *p, const struct fuse_in_header *h, const void *arg);
 void peer_attr(struct fuse_attr_out *o, uint64_t nodeid);
 
+/* A server that answers when it is told to: a handler (ctx is a struct holder) that keeps the
+ * GETATTRs of nodes below 1000. */
+struct holder {
+	struct fuse_in_header held[256];
+	_Atomic unsigned n;
+	_Atomic unsigned dead; /* for the test's own use */
+};
+bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg);
+
+/* The same answers as by default from a server in this process: of struct pf_inproc_ops. */
+void peer_inproc_request(void *ctx, struct pf_inproc *ch, const void *msg, size_t len);
+
 /* GETATTR of nodeid; the result, and that the right answer came. */
 int ask_getattr(struct pf__conn *conn, uint64_t nodeid);
 struct pf__req getattr_req(uint64_t nodeid, struct fuse_getattr_in *in, struct fuse_attr_out *out);

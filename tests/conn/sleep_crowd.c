@@ -166,26 +166,9 @@ static void test_crowd_aborted(void **state)
 
 /* ---- in process: the answer is there before the request has been sent */
 
-static void answer_at_once(void *ctx, struct pf_inproc *ch, const void *msg, size_t len)
-{
-	const struct fuse_in_header *h = msg;
-	struct fuse_init_out init = {.major = 7, .minor = 45, .max_write = 128 << 10};
-	struct fuse_out_header o = {.unique = h->unique};
-	struct fuse_attr_out attr;
-	struct iovec iov[2] = {{&o, sizeof(o)}, {NULL, 0}};
-
-	peer_attr(&attr, h->nodeid);
-	if (h->opcode == FUSE_INIT)
-		iov[1] = (struct iovec){&init, sizeof(init)};
-	else if (h->opcode == FUSE_GETATTR)
-		iov[1] = (struct iovec){&attr, sizeof(attr)};
-	o.len = sizeof(o) + iov[1].iov_len;
-	(void)pf_inproc_reply(ch, iov, 2);
-}
-
 static void in_process(bool service)
 {
-	static const struct pf_inproc_ops ops = {answer_at_once, NULL};
+	static const struct pf_inproc_ops ops = {peer_inproc_request, NULL};
 	struct pf_inproc *channel;
 	struct pf__transport *t;
 	struct pf__conn *conn;

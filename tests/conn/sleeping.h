@@ -126,24 +126,6 @@ static inline void join(struct sleeper *s)
 	pthread_join(s->thread, NULL);
 }
 
-/* ---- a server that answers when it is told to */
-
-struct holder {
-	struct fuse_in_header held[64];
-	_Atomic unsigned n;
-};
-
-static inline bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg)
-{
-	struct holder *s = p->ctx;
-
-	if (h->opcode != FUSE_GETATTR || h->nodeid >= 1000)
-		return false;
-	s->held[s->n] = *h;
-	atomic_fetch_add(&s->n, 1);
-	return true;
-}
-
 static inline void open_holding(struct peer *p, struct holder *h, bool service)
 {
 	memset(h, 0, sizeof(*h));

@@ -119,22 +119,6 @@ static void test_random_order(void **state)
 
 /* ---- the leader's own answer comes first: another must take over */
 
-struct holder {
-	struct fuse_in_header held[16];
-	_Atomic unsigned n, dead;
-};
-
-static bool hold(struct peer *p, const struct fuse_in_header *h, const void *arg)
-{
-	struct holder *s = p->ctx;
-
-	if (h->opcode != FUSE_GETATTR)
-		return false;
-	s->held[s->n] = *h;
-	atomic_fetch_add(&s->n, 1);
-	return true;
-}
-
 static void *ask_one(void *arg)
 {
 	struct worker *w = arg;
