@@ -9,6 +9,8 @@
 	16 /* a page that is lost so often before it is copied is read past the cache              \
 	    */
 
+#define MAX_CHANGES 64
+
 struct reader {
 	struct pf__io_file *f;
 	const struct pf__io_call *c;
@@ -16,6 +18,7 @@ struct reader {
 	uint64_t offset, end; /* of the file, as far as this call sees */
 	size_t left, done;
 	uint64_t hits, misses; /* pages */
+	unsigned changed;      /* how often it was read past the cache in vain */
 };
 
 /* The file ends before it was thought to. */
@@ -86,9 +89,16 @@ static size_t absent_bytes(const struct reader *r)
 	return (size_t)pf__min_u64(max, there * PF_PAGE - r->offset);
 }
 
+static uint64_t version(const struct reader *r)
+{
+	struct pf__attr a;
+
+	pf__inode_attr(r->f->inode, 0, 0, &a);
+	return a.version;
+}
+
 /* The server's file ends here, ours goes on, by n bytes at most: a hole, unless somebody is just
- * changing the size, or has written there since what was dirty was sent: then it is to be looked at
- * again. */
+ * changing the size: then it is to be looked at again. */
 static int hole_or_again(struct reader *r, size_t n)
 {
 	struct pf__inode *inode = r->f->inode;
@@ -100,12 +110,15 @@ static int hole_or_again(struct reader *r, size_t n)
 			return err;
 	}
 	cut(r, pf__inode_size(inode));
-	if (!pf__pages_busy_writing(&r->f->ii->pages, r->offset, r->offset + n, true))
-		give_zeros(r, n);
+	give_zeros(r, n);
 	return 0;
 }
 
-/* Without the cache: there is no room, or others drop the page faster than we can copy it. */
+/*
+ * Without the cache: there is no room, or others drop the page faster than we can copy it. Of a
+ * file that is ours the server's bytes count only if nobody has changed it since what was dirty was
+ * sent: it may have been cut off and written again, and the server have seen half of that.
+ */
 static int read_past(struct reader *r)
 {
 	struct pf__direct d = {.f = r->f,
@@ -114,6 +127,8 @@ static int read_past(struct reader *r)
 			       .offset = r->offset,
 			       .left = absent_bytes(r),
 			       .piece_max = r->f->max_read};
+	bool owned = pf__inode_owned(r->f->inode);
+	uint64_t before = version(r);
 	size_t want = d.left;
 	ssize_t n = pf__io_flush_ii(r->f->ii, r->offset, r->offset + d.left);
 
@@ -121,13 +136,15 @@ static int read_past(struct reader *r)
 		n = pf__direct_run(&d);
 	if (n < 0)
 		return (int)n;
+	if (owned && version(r) != before && r->changed++ < MAX_CHANGES)
+		return 0;
 	pf__slice_skip(&r->slice, (size_t)n); /* d.slice has moved by what was asked for */
 	r->offset += (size_t)n;
 	r->done += (size_t)n;
 	r->left -= (size_t)n;
 	if ((size_t)n == want)
 		return 0;
-	if (pf__inode_owned(r->f->inode))
+	if (owned)
 		return hole_or_again(r, want - (size_t)n);
 	cut(r, r->offset);
 	return 0;
