@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Answers to trapped calls, and what a handler may ask about the caller. */
 #include "base/cleanup.h"
-#include "supervise/supervise.h"
+#include "supervise/internal.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 static int answer(const struct pf__call *call, int64_t value, int error, uint32_t flags)
@@ -85,50 +83,99 @@ static int open_memory(const struct pf__call *call, int flags)
 	return open(name, flags | O_CLOEXEC);
 }
 
+/* The file takes one piece at a time. */
+ssize_t pf__call_copy_by_file(const struct pf__call *call, bool write, const struct iovec *here,
+			      unsigned nhere, const struct iovec *there, unsigned nthere)
+{
+	PF_AUTO_CLOSE int fd = open_memory(call, write ? O_WRONLY : O_RDONLY);
+	size_t h = 0, t = 0, done = 0; /* places in *here and *there */
+
+	if (fd < 0)
+		return -EPERM;
+	while (nhere && nthere) {
+		size_t left = here->iov_len - h, n = there->iov_len - t;
+		char *at = (char *)here->iov_base + h;
+		off_t address = (off_t)((uintptr_t)there->iov_base + t);
+		ssize_t got;
+
+		n = n < left ? n : left;
+		got = write ? pwrite(fd, at, n, address) : pread(fd, at, n, address);
+		if (got < 0 || (n && !got)) {
+			int err = !got || errno == EIO ? -EFAULT : -errno;
+
+			return done ? (ssize_t)done : err;
+		}
+		done += (size_t)got;
+		h += (size_t)got;
+		t += (size_t)got;
+		if (h == here->iov_len) {
+			here++, nhere--;
+			h = 0;
+		}
+		if (t == there->iov_len) {
+			there++, nthere--;
+			t = 0;
+		}
+	}
+	return (ssize_t)done;
+}
+
+ssize_t pf__call_copy(const struct pf__call *call, bool write, const struct iovec *here,
+		      unsigned nhere, const struct iovec *there, unsigned nthere)
+{
+	ssize_t n = write ? process_vm_writev(call->tid, here, nhere, there, nthere, 0)
+			  : process_vm_readv(call->tid, here, nhere, there, nthere, 0);
+
+	if (n < 0 && (errno == EPERM || errno == ENOSYS))
+		return pf__call_copy_by_file(call, write, here, nhere, there, nthere);
+	return n < 0 ? -errno : n;
+}
+
 /* Bytes read, at least one, or negative errno. */
 static ssize_t peek(const struct pf__call *call, uint64_t address, void *buf, size_t size)
 {
 	struct iovec here = {buf, size}, there = {(void *)(uintptr_t)address, size};
-	ssize_t n = process_vm_readv(call->tid, &here, 1, &there, 1, 0);
+	ssize_t n = pf__call_copy(call, false, &here, 1, &there, 1);
 
-	if (n < 0 && (errno == EPERM || errno == ENOSYS)) {
-		PF_AUTO_CLOSE int fd = open_memory(call, O_RDONLY);
+	return n ? n : -EFAULT;
+}
 
-		if (fd < 0)
-			return -EPERM;
-		n = pread(fd, buf, size, (off_t)address);
-	}
-	return n > 0 ? n : n == 0 || errno == EIO ? -EFAULT : -errno;
+ssize_t pf__call_readv(const struct pf__call *call, const struct iovec *here, unsigned nhere,
+		       const struct iovec *there, unsigned nthere)
+{
+	return pf__call_copy(call, false, here, nhere, there, nthere);
+}
+
+ssize_t pf__call_writev(const struct pf__call *call, const struct iovec *here, unsigned nhere,
+			const struct iovec *there, unsigned nthere)
+{
+	return pf__call_alive(call) ? pf__call_copy(call, true, here, nhere, there, nthere)
+				    : -ENOENT;
+}
+
+int pf__call_peek(const struct pf__call *call, uint64_t address, void *buf, size_t size)
+{
+	ssize_t n = size ? peek(call, address, buf, size) : 0;
+
+	return n < 0 ? (int)n : (size_t)n < size ? -EFAULT : 0;
 }
 
 int pf__call_read(const struct pf__call *call, uint64_t address, void *buf, size_t size)
 {
-	ssize_t n = size ? peek(call, address, buf, size) : 0;
-
-	return vouch(call, n < 0 ? (int)n : (size_t)n < size ? -EFAULT : 0);
+	return vouch(call, pf__call_peek(call, address, buf, size));
 }
 
 int pf__call_write(const struct pf__call *call, uint64_t address, const void *buf, size_t size)
 {
 	struct iovec here = {(void *)(uintptr_t)buf, size},
 		     there = {(void *)(uintptr_t)address, size};
-	ssize_t n;
+	ssize_t n = pf__call_writev(call, &here, 1, &there, 1);
 
-	if (!pf__call_alive(call))
-		return -ENOENT;
-	n = process_vm_writev(call->tid, &here, 1, &there, 1, 0);
-	if (n < 0 && (errno == EPERM || errno == ENOSYS)) {
-		PF_AUTO_CLOSE int fd = open_memory(call, O_WRONLY);
-
-		if (fd < 0)
-			return -EPERM;
-		n = pwrite(fd, buf, size, (off_t)address);
-	}
-	return n < 0 ? -errno : (size_t)n < size ? -EFAULT : 0;
+	return n < 0 ? (int)n : (size_t)n < size ? -EFAULT : 0;
 }
 
 /* Page by page: what follows a string's page need not be mapped. */
-ssize_t pf__call_read_string(const struct pf__call *call, uint64_t address, char *buf, size_t size)
+ssize_t pf__call_peek_string(const struct pf__call *call, uint64_t address, char *buf, size_t size)
 {
 	size_t have = 0;
 
@@ -138,16 +185,20 @@ ssize_t pf__call_read_string(const struct pf__call *call, uint64_t address, char
 		char *end;
 
 		if (got < 0)
-			return vouch(call, (int)got);
+			return got;
 		end = memchr(buf + have, '\0', (size_t)got);
-		if (end) {
-			int err = vouch(call, 0);
-
-			return err ? err : end - buf;
-		}
+		if (end)
+			return end - buf;
 		have += (size_t)got;
 	}
-	return vouch(call, -ENAMETOOLONG);
+	return -ENAMETOOLONG;
+}
+
+ssize_t pf__call_read_string(const struct pf__call *call, uint64_t address, char *buf, size_t size)
+{
+	ssize_t n = pf__call_peek_string(call, address, buf, size);
+
+	return pf__call_alive(call) ? n : -ENOENT;
 }
 
 static ssize_t proc_link(const struct pf__call *call, const char *what, char *buf, size_t size)
@@ -197,13 +248,13 @@ int pf__call_absolute_path(const struct pf__call *call, int dirfd, const char *p
 }
 
 /* pidfds are for whole processes (until Linux 6.9), callers may be threads. */
-static pid_t process_of(pid_t tid)
+pid_t pf__call_process(const struct pf__call *call)
 {
 	PF_AUTO_CLOSE int fd = -1;
 	char name[64], text[2048], *tgid;
 	ssize_t n;
 
-	snprintf(name, sizeof name, "/proc/%d/status", (int)tid);
+	snprintf(name, sizeof name, "/proc/%d/status", (int)call->tid);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
 	if (n <= 0)
@@ -215,7 +266,7 @@ static pid_t process_of(pid_t tid)
 
 int pf__call_get_fd(const struct pf__call *call, int fd)
 {
-	pid_t pid = process_of(call->tid);
+	pid_t pid = pf__call_process(call);
 	PF_AUTO_CLOSE int pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
 	int copy, err;
 

@@ -5,17 +5,16 @@
  * lock guards the lists and `running`; it is a leaf: nothing else is taken and no callback runs
  * under it.
  */
-#include "supervise/supervise.h"
 #include "base/alloc.h"
 #include "base/errmsg.h"
 #include "base/sys.h"
+#include "supervise/internal.h"
 #include <errno.h>
-#include <linux/seccomp.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,29 +24,9 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-struct pf__supervisor {
-	struct pf__list roles; /* complete before the first listener */
-	pthread_mutex_t lock;
-	pthread_cond_t ran;        /* running has changed */
-	struct pf__list watches;   /* lock */
-	struct pf__watch *running; /* lock: whose ready() runs */
-	struct pf__list listeners; /* lock: struct listener.link, also those that have ended */
-	struct pf__watch end;      /* an eventfd: the loop shall end */
-	int epoll;
-	unsigned long thread;
-	size_t notif_size;           /* as the kernel wants it */
-	struct seccomp_notif *notif; /* the loop's */
-};
-
-struct listener {
-	struct pf__supervisor *s;
-	struct pf__watch watch;
-	struct pf__list link;
-};
-
 /* ---- calls --------------------------------------------------------------------------------- */
 
-static const struct pf__trap *role_trap(const struct pf__role *r, int nr)
+static const struct pf__trap *search_trap(const struct pf__role *r, int nr)
 {
 	for (size_t i = 0; i < r->ntraps; i++)
 		if (r->traps[i].nr == nr && r->traps[i].fn)
@@ -55,14 +34,29 @@ static const struct pf__trap *role_trap(const struct pf__role *r, int nr)
 	return NULL;
 }
 
-static void dispatch(struct pf__supervisor *s, struct pf__call *call)
+static enum pf__call_end ask(struct pf__role *r, struct pf__call *call, bool receivers)
+{
+	const struct pf__trap *t =
+	    (unsigned)call->nr < PF_ROLE_NRS ? r->by_nr[call->nr] : search_trap(r, call->nr);
+	enum pf__call_end end;
+
+	if (!t)
+		return PF_CALL_PASS;
+	if (!receivers || r->parallel)
+		return t->fn(r->ctx, call);
+	pthread_mutex_lock(&r->turn);
+	end = t->fn(r->ctx, call);
+	pthread_mutex_unlock(&r->turn);
+	return end;
+}
+
+void pf__supervisor_dispatch(struct pf__supervisor *s, struct pf__call *call)
 {
 	struct pf__list *pos;
 
 	pf__list_for_each (pos, &s->roles) {
-		const struct pf__role *r = pf__list_entry(pos, struct pf__role, link);
-		const struct pf__trap *t = role_trap(r, call->nr);
-		enum pf__call_end end = t ? t->fn(r->ctx, call) : PF_CALL_PASS;
+		enum pf__call_end end =
+		    ask(pf__list_entry(pos, struct pf__role, link), call, s->parallel);
 
 		if (end == PF_CALL_RETURN)
 			pf__call_return(call, call->value);
@@ -72,31 +66,48 @@ static void dispatch(struct pf__supervisor *s, struct pf__call *call)
 	pf__call_continue(call);
 }
 
+void pf__call_from(struct pf__call *call, const struct pf__supervisor *s, int listener,
+		   const struct seccomp_notif *n)
+{
+	*call = (struct pf__call){.id = n->id,
+				  .listener = listener,
+				  .tid = (pid_t)n->pid,
+				  .nr = n->data.nr,
+				  .token = s->token};
+	for (int i = 0; i < 6; i++)
+		call->args[i] = n->data.args[i];
+}
+
 static void listener_ready(void *ctx, short revents)
 {
-	struct listener *l = ctx;
+	struct pf__listener *l = ctx;
 	struct seccomp_notif *n = l->s->notif;
-	struct pf__call call = {.listener = l->watch.fd};
+	struct pf__call call;
 
 	if (!(revents & EPOLLIN)) { /* nobody is left under this filter */
 		pf__supervisor_unwatch(l->s, &l->watch);
+		if (l->pooled)
+			pf__pool_cancel(l);
 		return;
 	}
 	memset(n, 0, l->s->notif_size); /* the kernel asks for that */
 	if (ioctl(l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, n) < 0)
 		return; /* ENOENT: the caller was killed meanwhile */
-	call.id = n->id;
-	call.tid = (pid_t)n->pid;
-	call.nr = n->data.nr;
-	for (int i = 0; i < 6; i++)
-		call.args[i] = n->data.args[i];
-	dispatch(l->s, &call);
+	pf__call_from(&call, l->s, l->watch.fd, n);
+	pf__supervisor_dispatch(l->s, &call);
+}
+
+static void listener_free(struct pf__listener *l)
+{
+	pf__pool_free(l);
+	close(l->watch.fd);
+	pf__free(l);
 }
 
 /* The listener stays open until the supervisor goes: kept calls name it by number. */
 int pf__supervisor_listen(struct pf__supervisor *s, int fd)
 {
-	struct listener *l = pf__calloc(1, sizeof *l);
+	struct pf__listener *l = pf__calloc(1, sizeof *l);
 	int err;
 
 	if (!l) {
@@ -106,17 +117,19 @@ int pf__supervisor_listen(struct pf__supervisor *s, int fd)
 	/* The answer wakes the caller on this core: 2 instead of 10 microseconds. Linux 6.6. */
 	ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	l->s = s;
-	l->watch = (struct pf__watch){fd, EPOLLIN, listener_ready, l};
+	/* With receivers the loop waits for the hang-up alone, which is always told. */
+	l->watch = (struct pf__watch){fd, s->parallel ? 0 : EPOLLIN, listener_ready, l};
 	pthread_mutex_lock(&s->lock);
 	pf__list_add_tail(&s->listeners, &l->link);
 	pthread_mutex_unlock(&s->lock);
-	err = pf__supervisor_watch(s, &l->watch);
+	err = s->parallel ? pf__pool_start(l) : 0;
+	if (!err)
+		err = pf__supervisor_watch(s, &l->watch);
 	if (err) { /* it was never polled: take it back */
 		pthread_mutex_lock(&s->lock);
 		pf__list_del(&l->link);
 		pthread_mutex_unlock(&s->lock);
-		close(fd);
-		pf__free(l);
+		listener_free(l);
 	}
 	return err;
 }
@@ -204,13 +217,13 @@ static void *loop(void *arg)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-const struct pf__list *pf__supervisor_roles(const struct pf__supervisor *s)
+uint64_t pf__supervisor_token(const struct pf__supervisor *s)
 {
-	return &s->roles;
+	return s->token;
 }
 
-int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *traps, size_t ntraps,
-			    void *ctx)
+static int add_role(struct pf__supervisor *s, const struct pf__trap *traps, size_t ntraps,
+		    void *ctx, bool parallel)
 {
 	struct pf__role *r = pf__calloc(1, sizeof *r);
 
@@ -219,20 +232,41 @@ int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *tra
 	r->traps = traps;
 	r->ntraps = ntraps;
 	r->ctx = ctx;
+	r->parallel = parallel;
+	pthread_mutex_init(&r->turn, NULL);
+	for (int nr = 0; nr < PF_ROLE_NRS; nr++)
+		r->by_nr[nr] = search_trap(r, nr);
 	pf__list_add_tail(&s->roles, &r->link);
+	s->parallel |= parallel;
 	return 0;
+}
+
+int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *traps, size_t ntraps,
+			    void *ctx)
+{
+	return add_role(s, traps, ntraps, ctx, false);
+}
+
+int pf__supervisor_add_parallel_role(struct pf__supervisor *s, const struct pf__trap *traps,
+				     size_t ntraps, void *ctx)
+{
+	return add_role(s, traps, ntraps, ctx, true);
+}
+
+static void role_free(struct pf__role *r)
+{
+	pthread_mutex_destroy(&r->turn);
+	pf__free(r);
 }
 
 static void supervisor_release(struct pf__supervisor *s)
 {
 	struct pf__list *l;
 
-	while ((l = pf__list_pop(&s->listeners))) {
-		close(pf__list_entry(l, struct listener, link)->watch.fd);
-		pf__free(pf__list_entry(l, struct listener, link));
-	}
+	while ((l = pf__list_pop(&s->listeners)))
+		listener_free(pf__list_entry(l, struct pf__listener, link));
 	while ((l = pf__list_pop(&s->roles)))
-		pf__free(pf__list_entry(l, struct pf__role, link));
+		role_free(pf__list_entry(l, struct pf__role, link));
 	if (s->end.fd >= 0)
 		close(s->end.fd);
 	if (s->epoll >= 0)
@@ -273,6 +307,8 @@ int pf__supervisor_new(struct pf__supervisor **out)
 	s->end.events = EPOLLIN;
 	s->end.fd = s->epoll < 0 ? -errno : pf__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = s->end.fd < 0 ? s->end.fd : ask_sizes(s);
+	if (!err && getrandom(&s->token, sizeof s->token, 0) != sizeof s->token)
+		err = -EIO;
 	if (!err)
 		err = watch_ctl(s, EPOLL_CTL_ADD, &s->end);
 	if (!err)

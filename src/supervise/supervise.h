@@ -3,15 +3,18 @@
  * Answering system calls of other processes, by seccomp user notification.
  *
  * A supervisor has roles: tables "system call -> handler". Processes that are started under it
- * (guard.h) stand under a filter that traps what the roles name and nothing else; one loop thread
- * receives the trapped calls and asks the handlers. It knows nothing of FUSE and nothing of files.
+ * (guard.h) stand under a filter that traps what the roles name and nothing else; we receive the
+ * trapped calls and ask the handlers. It knows nothing of FUSE and nothing of files.
  *
  * This is no security boundary: a call that a handler passes on is done by the kernel with
  * arguments read anew from the caller's memory, which another of its threads may have changed.
  *
- * Thread-safety: everything here may be called from any thread unless it says otherwise. Handlers
- * and watch callbacks run on the loop thread, one at a time, without a lock; they must not block
- * for what a supervised process would have to do first (keep the call instead).
+ * Thread-safety: everything here may be called from any thread unless it says otherwise. Watch
+ * callbacks run on the loop thread, one at a time, without a lock. So do the handlers, as long as
+ * all roles are serial ones (pf__supervisor_add_role()); these must not block for what a supervised
+ * process would have to do first (keep the call instead). With a parallel role, handlers run on
+ * receiver threads: those of a parallel role many at a time, and they may block for as long as they
+ * like; those of a serial role still one at a time, under a lock of the role, but beside the loop.
  */
 #ifndef PF_SUPERVISE_H
 #define PF_SUPERVISE_H
@@ -22,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct pf__supervisor;
 
@@ -34,7 +38,8 @@ struct pf__call {
 	pid_t tid;    /* the calling thread, as we see it */
 	int nr;
 	uint64_t args[6];
-	int64_t value; /* for PF_CALL_RETURN: the result, or a negative errno */
+	int64_t value;  /* for PF_CALL_RETURN: the result, or a negative errno */
+	uint64_t token; /* the supervisor's */
 };
 
 enum pf__call_end {
@@ -68,6 +73,19 @@ struct pf__trap {
  */
 int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *traps, size_t ntraps,
 			    void *ctx);
+/*
+ * The same, but the handlers run on many threads at once and may block: there is always a thread
+ * that receives the next call (up to 1,024 of them). Calls that are trapped without a test are
+ * asked of us whatever the narrower traps and refusals of other roles say of them. No trap of the
+ * supervisor may test args[5].
+ */
+int pf__supervisor_add_parallel_role(struct pf__supervisor *s, const struct pf__trap *traps,
+				     size_t ntraps, void *ctx);
+/*
+ * A random number. With a parallel role, a call that has it in args[5] passes the filter without
+ * being trapped: so pf__call_instead() does. Programs under the filter could find it out.
+ */
+uint64_t pf__supervisor_token(const struct pf__supervisor *s);
 
 /* ---- answers: 0 or negative errno (-ENOENT: the caller is gone) ---------------------------------
  */
@@ -89,6 +107,22 @@ int pf__call_write(const struct pf__call *call, uint64_t address, const void *bu
 /* A NUL-terminated string: its length, or -ENAMETOOLONG when it needs more than size. */
 ssize_t pf__call_read_string(const struct pf__call *call, uint64_t address, char *buf, size_t size);
 /*
+ * The same without asking whether the caller still waits, which is a system call: it need not have
+ * been the caller's memory. Who has read all that he wants vouches for it once, by
+ * pf__call_alive(), before he acts upon it.
+ */
+int pf__call_peek(const struct pf__call *call, uint64_t address, void *buf, size_t size);
+ssize_t pf__call_peek_string(const struct pf__call *call, uint64_t address, char *buf, size_t size);
+/*
+ * Many ranges at once: from there, in the caller, to here, and back. The bytes copied, fewer than
+ * both sides have room for when an address is bad, and -EFAULT if the first is. At most IOV_MAX
+ * ranges a side. readv() is as peek(); writev() asks first.
+ */
+ssize_t pf__call_readv(const struct pf__call *call, const struct iovec *here, unsigned nhere,
+		       const struct iovec *there, unsigned nthere);
+ssize_t pf__call_writev(const struct pf__call *call, const struct iovec *here, unsigned nhere,
+			const struct iovec *there, unsigned nthere);
+/*
  * An absolute path for the caller's (dirfd, path): relative ones are joined to its working or open
  * directory. Neither ".", ".." nor symbolic links are resolved. 0, -ENAMETOOLONG, -ENOENT,
  * -ENOTDIR.
@@ -100,6 +134,42 @@ ssize_t pf__call_fd_link(const struct pf__call *call, int fd, char *buf, size_t 
 /* A copy of the caller's descriptor, close-on-exec, or negative errno. */
 int pf__call_get_fd(const struct pf__call *call, int fd);
 
+/* ---- another call in the caller's place ------------------------------------------------------ */
+
+/* Another call that the caller shall make instead, and return the result of. */
+struct pf__inject {
+	int nr;
+	uint64_t args[6]; /* args[5] becomes the token, unless keep_arg5 */
+	bool keep_arg5;
+	/* Signals may interrupt it, as they would any call: for what may take for ever. Else they
+	 * wait until it has returned. */
+	bool interruptible;
+	const void *data; /* goes into the caller's memory for that time; NULL: nothing */
+	size_t size;
+	unsigned arg_in_data;  /* bit i: args[i] is an offset into data: its address is added */
+	const uint32_t *words; /* offsets of 8-byte words in data to which its address is added */
+	size_t nwords;
+	int fd;             /* a descriptor of ours that it gets first, close-on-exec; -1: none */
+	unsigned arg_is_fd; /* bit i: args[i] becomes the number that fd has there */
+	bool close_fd;      /* the caller closes fd again afterwards, unless it has executed */
+};
+/*
+ * Answers the call, whatever happens. The calling thread is traced (ptrace) for a moment, and makes
+ * the call itself, with its own credentials, descriptors and memory; its registers, stack and
+ * signal mask are then as after the trapped call. Blocks while the call does.
+ *
+ * The result or negative errno, which the caller has got as well:
+ * -EPERM   it cannot be traced: somebody else does, or the kernel does not let us
+ * -EINTR   a signal has interrupted it: the caller gets EINTR, or makes its original call again,
+ *          as its handler has it (SA_RESTART)
+ * -ENOENT  it does not wait any more: a signal had interrupted the trapped call before
+ * -ESRCH   it is gone. For an execve() that could be at any point
+ * After execve() and execveat() 0 says that the new program runs.
+ *
+ * The tracing thread's other children are not disturbed, but our process gets SIGCHLDs.
+ */
+int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what);
+
 /* ---- the supervisor -----------------------------------------------------------------------------
  */
 
@@ -107,7 +177,8 @@ int pf__call_get_fd(const struct pf__call *call, int fd);
 int pf__supervisor_new(struct pf__supervisor **s);
 /*
  * Ends the loop thread and frees all. No process may be left under it (their trapped calls would
- * get ENOSYS), and the caller must be the last user. Not from the loop thread. NULL is fine.
+ * get ENOSYS), and the caller must be the last user. Waits for handlers that still run: of calls
+ * whose callers were killed. Not from the loop thread, nor a handler. NULL is fine.
  */
 void pf__supervisor_free(struct pf__supervisor *s);
 
@@ -139,15 +210,5 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog);
 int pf__supervisor_listen(struct pf__supervisor *s, int listener);
 /* Load prog for the calling thread: the listener or negative errno. Async-signal-safe. */
 int pf__filter_load(const struct sock_fprog *prog);
-
-/* ---- between supervise.c and filter.c ----------------------------------------------------------
- */
-struct pf__role {
-	const struct pf__trap *traps;
-	size_t ntraps;
-	void *ctx;
-	struct pf__list link;
-};
-const struct pf__list *pf__supervisor_roles(const struct pf__supervisor *s);
 
 #endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Another call in the caller's place, by ptrace.
+ *
+ * stop               | reached by                        | what we do there
+ * -------------------|-----------------------------------|-----------------------------------------
+ * the first          | INTERRUPT, then an answer that    | save registers and mask, block signals,
+ *                    | the kernel would begin again upon | write data, set registers
+ * entry of the call  | SYSCALL                           | the mask as it was, if it is
+ *                    |                                   | interruptible
+ * exit of the call   | SYSCALL                           | the result; once more for close();
+ *                    |                                   | restore all, DETACH
+ * EXEC               | SYSCALL, execve() succeeded       | restore the mask, DETACH
+ *
+ * The answer is the kernel's own -ERESTARTSYS. So the first stop looks the same whether our answer
+ * came through, or INTERRUPT itself has ended the wait (kernels without WAIT_KILLABLE_RECV), and
+ * whoever leaves the thread alone there leaves it in an interrupted call, which the kernel begins
+ * again if there is no signal. While signals are blocked, SIGSTOP alone comes between; it is given
+ * on, and the thread stops when it is detached.
+ *
+ * Waiting is for all that this thread traces or has as a child (__WNOTHREAD), with a look first
+ * (WNOWAIT) at who it is. To wait for a thread by its number would be to hang when another thread
+ * of its process executes a program: the number goes over to that one, and nobody tells.
+ */
+#include "base/alloc.h"
+#include "supervise/inject_regs.h"
+#include "supervise/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+#define SIGSET_SIZE 8 /* the kernel's */
+
+enum stop {
+	STOP_GONE,  /* no stop: it has ended */
+	STOP_ASKED, /* INTERRUPT, or its process is being stopped or continued */
+	STOP_SYSCALL,
+	STOP_EXEC,
+	STOP_SIGNAL, /* before a signal is delivered */
+};
+
+struct trace {
+	const struct pf__call *call;
+	const struct pf__inject *what;
+	pid_t tid;
+	pid_t leader; /* whose number it gets when it executes; 0: it will not */
+	pf__regs saved;
+	uint64_t mask; /* of its signals */
+	int fd;        /* what->fd's number there, or -1 */
+	uint64_t base; /* where data is */
+	char *before;  /* what was there; NULL: nothing is to be put back */
+};
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+static pid_t wait_now(pid_t pid, int *status)
+{
+	pid_t got;
+
+	do
+		got = waitpid(pid, status, __WALL | __WNOTHREAD | WNOHANG);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+/* 1 there is news, 0 there will be, or negative errno. */
+static int news_of(struct trace *t, int *status)
+{
+	pid_t got = wait_now(t->tid, status);
+
+	if (got == -ECHILD && t->leader && t->leader != t->tid) {
+		got = wait_now(t->leader, status);
+		if (got > 0)
+			t->tid = t->leader;
+	}
+	return got > 0 ? 1 : got;
+}
+
+/* A look at who has news. Children of an ended thread of ours can have become this one's. */
+static int await_news(struct trace *t, int *status)
+{
+	const struct timespec nap = {0, 1000000};
+
+	for (;;) {
+		siginfo_t info = {0};
+		int got;
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | __WNOTHREAD) <
+			0 &&
+		    errno != EINTR)
+			return -errno;
+		got = news_of(t, status);
+		if (got)
+			return got;
+		if (info.si_pid)
+			nanosleep(&nap, NULL);
+	}
+}
+
+static enum stop next_stop(struct trace *t, int *sig)
+{
+	int status;
+
+	if (await_news(t, &status) < 0 || !WIFSTOPPED(status))
+		return STOP_GONE;
+	*sig = WSTOPSIG(status);
+	switch (status >> 16) {
+	case PTRACE_EVENT_STOP:
+		return STOP_ASKED;
+	case PTRACE_EVENT_EXEC:
+		return STOP_EXEC;
+	}
+	return *sig == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
+}
+
+/* ---- signals -------------------------------------------------------------------------------- */
+
+static void set_mask(struct trace *t, uint64_t mask)
+{
+	ptrace(PTRACE_SETSIGMASK, t->tid, SIGSET_SIZE, &mask);
+}
+
+static void detach(struct trace *t, int sig)
+{
+	ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(long)sig);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static int copy_data(struct trace *t, bool write, void *buf)
+{
+	const struct iovec here = {buf, t->what->size},
+			   there = {(void *)(uintptr_t)t->base, t->what->size};
+	ssize_t n = pf__call_copy(t->call, write, &here, 1, &there, 1);
+
+	/* Below all that it ever used of its stack: the file makes the stack grow. */
+	if (n == -EFAULT || (n >= 0 && (size_t)n < t->what->size))
+		n = pf__call_copy_by_file(t->call, write, &here, 1, &there, 1);
+	return n < 0 ? (int)n : (size_t)n < t->what->size ? -EFAULT : 0;
+}
+
+static int put_data(struct trace *t)
+{
+	const struct pf__inject *what = t->what;
+	char *data;
+	int err;
+
+	t->base = (pf__regs_stack(&t->saved) - what->size) & ~(uint64_t)15;
+	data = pf__malloc(what->size);
+	t->before = pf__malloc(what->size);
+	err = data && t->before ? copy_data(t, false, t->before) : -ENOMEM;
+	if (!err) {
+		memcpy(data, what->data, what->size);
+		for (size_t i = 0; i < what->nwords; i++) {
+			uint64_t word;
+
+			memcpy(&word, data + what->words[i], sizeof word);
+			word += t->base;
+			memcpy(data + what->words[i], &word, sizeof word);
+		}
+		err = copy_data(t, true, data);
+	}
+	pf__free(data);
+	if (err) {
+		pf__free(t->before);
+		t->before = NULL;
+	}
+	return err;
+}
+
+static void take_data_away(struct trace *t)
+{
+	if (t->before)
+		copy_data(t, true, t->before);
+}
+
+/* ---- a call --------------------------------------------------------------------------------- */
+
+/* STOP_SYSCALL: it was made, with *result. STOP_EXEC: it has executed. STOP_GONE. */
+static enum stop make_call(struct trace *t, int nr, const uint64_t args[6], int64_t *result,
+			   bool interruptible)
+{
+	bool entered = false;
+	int sig = 0;
+	pf__regs r;
+
+	pf__regs_call(&r, &t->saved, nr, args);
+	pf__regs_set(t->tid, &r); /* whatever fails here does so because it was killed: */
+	for (;;) {                /* the wait will tell */
+		enum stop stop;
+
+		ptrace(PTRACE_SYSCALL, t->tid, NULL, (void *)(long)sig);
+		stop = next_stop(t, &sig);
+		if (stop == STOP_GONE || stop == STOP_EXEC)
+			return stop;
+		if (stop != STOP_SIGNAL)
+			sig = 0;
+		if (stop != STOP_SYSCALL)
+			continue;
+		if (entered)
+			break;
+		entered = true;
+		pf__regs_entered(t->tid, &r, args);
+		if (interruptible)
+			set_mask(t, t->mask);
+	}
+	if (pf__regs_get(t->tid, &r))
+		return next_stop(t, &sig);
+	*result = pf__regs_result(&r);
+	if (interruptible)
+		set_mask(t, ~0ull);
+	return STOP_SYSCALL;
+}
+
+static enum stop make_their_call(struct trace *t, int64_t *result)
+{
+	const struct pf__inject *what = t->what;
+	uint64_t args[6];
+
+	for (unsigned i = 0; i < 6; i++) {
+		args[i] = what->args[i];
+		if (what->arg_in_data & 1u << i)
+			args[i] += t->base;
+		if (what->arg_is_fd & 1u << i)
+			args[i] = (uint64_t)(int64_t)t->fd;
+	}
+	if (!what->keep_arg5)
+		args[5] = t->call->token;
+	return make_call(t, what->nr, args, result, what->interruptible);
+}
+
+static enum stop close_theirs(struct trace *t)
+{
+	const uint64_t args[6] = {(uint64_t)t->fd, 0, 0, 0, 0, t->call->token};
+	int64_t result;
+
+	return make_call(t, SYS_close, args, &result, false);
+}
+
+/* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND; 516 would be for calls that go on with a rest. */
+static bool is_interrupted(int64_t result)
+{
+	return result <= -PF_ERESTARTSYS && result >= -PF_ERESTARTSYS - 2;
+}
+
+/* At the exit of a call. What its caller gets. */
+static int64_t let_go(struct trace *t, int64_t result)
+{
+	pf__regs r;
+
+	if (result == -PF_ERESTARTSYS - 4)
+		result = -EINTR;
+	if (is_interrupted(result))
+		pf__regs_interrupt(&r, &t->saved, result);
+	else
+		pf__regs_return(&r, &t->saved, result);
+	pf__regs_set(t->tid, &r);
+	set_mask(t, t->mask);
+	detach(t, 0);
+	return is_interrupted(result) ? -EINTR : result;
+}
+
+/* At the first stop, with its registers saved. */
+static int64_t act(struct trace *t, int64_t result)
+{
+	enum stop stop = STOP_SYSCALL;
+
+	if (ptrace(PTRACE_GETSIGMASK, t->tid, SIGSET_SIZE, &t->mask) < 0)
+		result = -EPERM;
+	set_mask(t, ~0ull);
+	if (!result && t->what->size)
+		result = put_data(t);
+	if (!result)
+		stop = make_their_call(t, &result);
+	if (stop == STOP_SYSCALL) {
+		take_data_away(t);
+		if (t->fd >= 0 && t->what->close_fd)
+			stop = close_theirs(t);
+	}
+	pf__free(t->before);
+	if (stop == STOP_GONE)
+		return -ESRCH;
+	if (stop == STOP_SYSCALL)
+		return let_go(t, result);
+	set_mask(t, t->mask);
+	detach(t, 0);
+	return 0;
+}
+
+/* ---- getting hold of it -----------------------------------------------------------------------
+ */
+
+static int give_fd(const struct pf__call *call, int fd)
+{
+	struct seccomp_notif_addfd a = {
+	    .id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = O_CLOEXEC};
+	int n = ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+
+	return n < 0 ? -errno : n;
+}
+
+/* Seized. Its tid is the caller's for sure only if the call still waits now. */
+static int64_t take_over(struct trace *t)
+{
+	const bool alive = pf__call_alive(t->call);
+	int64_t result = 0;
+	bool answered = false;
+	enum stop stop;
+	int sig;
+
+	if (alive && t->what->fd >= 0) {
+		t->fd = give_fd(t->call, t->what->fd);
+		result = t->fd < 0 ? t->fd : 0;
+	}
+	ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+	if (alive)
+		answered = pf__call_return(t->call, -PF_ERESTARTSYS) == 0;
+	stop = next_stop(t, &sig);
+	if (stop == STOP_GONE)
+		return -ESRCH;
+	if (stop != STOP_ASKED || !alive || pf__regs_get(t->tid, &t->saved) ||
+	    !(answered || pf__regs_in_call(&t->saved, t->call))) {
+		detach(t, stop == STOP_SIGNAL ? sig : 0);
+		return -ENOENT;
+	}
+	return act(t, result);
+}
+
+int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what)
+{
+	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
+	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
+
+	if (executes)
+		t.leader = pf__call_process(call);
+	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
+		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
+		return take_over(&t);
+	if (errno == ESRCH)
+		return -ESRCH;
+	pf__call_return(call, -EPERM);
+	return -EPERM;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What supervise.c, receive.c and filter.c know of each other. */
+#ifndef PF_SUPERVISE_INTERNAL_H
+#define PF_SUPERVISE_INTERNAL_H
+
+#include "supervise/supervise.h"
+#include <linux/seccomp.h>
+#include <pthread.h>
+
+/* Linux's numbers of calls end below that, for a long time yet; higher ones are searched for. */
+#define PF_ROLE_NRS 512
+
+struct pf__role {
+	const struct pf__trap *traps;
+	size_t ntraps;
+	void *ctx;
+	bool parallel;
+	pthread_mutex_t turn; /* of a role that is not: its handlers run under it */
+	struct pf__list link;
+	const struct pf__trap *by_nr[PF_ROLE_NRS];
+};
+
+/*
+ * Threads that receive the calls of one listener. One of them at least is `waiting`, in RECV or on
+ * its way to it, as long as threads can be made: who takes a call and leaves nobody waiting calls
+ * another. Those that are too many are parked for a while, and then end.
+ */
+struct pf__pool {
+	_Atomic int waiting;
+	pthread_mutex_t lock;      /* a leaf; held while a thread is made */
+	pthread_cond_t unpark;     /* CLOCK_MONOTONIC */
+	unsigned parked, tickets;  /* lock: how many sleep; how many of those were called */
+	unsigned threads;          /* lock */
+	bool ending;               /* lock */
+	struct pf__list receivers; /* lock, while not ending: those that run */
+	struct pf__receiver *left; /* lock: ended, and not yet joined */
+};
+
+struct pf__listener {
+	struct pf__supervisor *s;
+	struct pf__watch watch;
+	struct pf__list link;
+	bool pooled;
+	struct pf__pool pool;
+};
+
+struct pf__supervisor {
+	struct pf__list roles; /* complete before the first listener */
+	bool parallel;         /* so is this: there is a parallel role */
+	uint64_t token;
+	pthread_mutex_t lock;
+	pthread_cond_t ran;        /* running has changed */
+	struct pf__list watches;   /* lock */
+	struct pf__watch *running; /* lock: whose ready() runs */
+	struct pf__list listeners; /* lock: struct pf__listener.link, also those that have ended */
+	struct pf__watch end;      /* an eventfd: the loop shall end */
+	int epoll;
+	unsigned long thread;
+	size_t notif_size;           /* as the kernel wants it */
+	struct seccomp_notif *notif; /* the loop's */
+};
+
+/* Receive one call and have it handled. n has s->notif_size bytes. */
+void pf__call_from(struct pf__call *call, const struct pf__supervisor *s, int listener,
+		   const struct seccomp_notif *n);
+void pf__supervisor_dispatch(struct pf__supervisor *s, struct pf__call *call);
+
+/* The first receiver. 0 or negative errno. */
+int pf__pool_start(struct pf__listener *l);
+/* Nobody is left under the filter: receivers end, as soon as their handlers return. */
+void pf__pool_cancel(struct pf__listener *l);
+/* After that, waits for their end. */
+void pf__pool_free(struct pf__listener *l);
+
+/* ---- call.c for inject.c: without asking whether the call waits -------------------------------
+ */
+/* Bytes copied or negative errno: as pf__call_readv(). By the file, stacks grow as needed. */
+ssize_t pf__call_copy(const struct pf__call *call, bool write, const struct iovec *here,
+		      unsigned nhere, const struct iovec *there, unsigned nthere);
+ssize_t pf__call_copy_by_file(const struct pf__call *call, bool write, const struct iovec *here,
+			      unsigned nhere, const struct iovec *there, unsigned nthere);
+/* The caller's process; -1: gone, or no /proc. */
+pid_t pf__call_process(const struct pf__call *call);
+
+#endif
