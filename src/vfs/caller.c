@@ -143,6 +143,12 @@ int pf_as(struct pf_fs *fs, const struct pf_caller *caller, struct pf_fs **view)
 	return 0;
 }
 
+void pf__view_of(struct pf_fs *view, const struct pf_fs *fs, const struct pf_caller *caller)
+{
+	*view = (struct pf_fs){.super = fs->super, .caller = *caller, .no_links = true};
+	view->group = (const void *)(uintptr_t)atomic_fetch_add(&fs->super->next_group, 1);
+}
+
 void pf_view_free(struct pf_fs *view)
 {
 	struct pf__super *s;
@@ -174,6 +180,7 @@ void pf__caller_of(const struct pf_fs *fs, struct pf__caller *c)
 	c->super = fs->super;
 	c->group = fs->group;
 	c->self = fs->self;
+	c->no_links = fs->no_links;
 	c->cred.pid = fs->self ? (uint32_t)self_pid() : (uint32_t)fs->caller.pid;
 	if (fs->self && !fs->opener) {
 		c->cred.uid = geteuid();

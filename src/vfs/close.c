@@ -174,6 +174,22 @@ int pf__open_file_publish(struct pf__open_file *of, struct pf_file **out)
 	return 0;
 }
 
+int pf__file_as(const struct pf_fs *view, struct pf_file *file, struct pf_file **out)
+{
+	struct pf__inode *inode = pf__inode_get(file->of->inode);
+	struct pf__open_file *of;
+	int r = pf__open_file_new(&of, view ? view : &file->of->view, inode, O_PATH);
+
+	if (r) {
+		pf__inode_put(file->of->super->cache, inode);
+		return r;
+	}
+	r = pf__open_file_publish(of, out);
+	if (r)
+		pf__open_file_free(of);
+	return r;
+}
+
 /* Locks first: RELEASE may end the server's state of the handle. */
 static void open_file_release(struct pf__open_file *of)
 {

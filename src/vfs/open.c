@@ -365,7 +365,7 @@ static int follow(struct opening *o, struct pf__last *last, struct pf__inode *li
 	char *target = pf__malloc(4096);
 	struct pf__inode *dir = last->dir;
 	ssize_t n = target ? pf__readlink(&o->f, link, target) : -ENOMEM;
-	int r = n < 0 ? (int)n : 0;
+	int r = n < 0 ? (int)n : o->f.caller.no_links ? -PF_ELINK : 0;
 
 	if (!r && ++*depth > MAX_LINKS)
 		r = -ELOOP;

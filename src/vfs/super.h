@@ -81,6 +81,7 @@ struct pf_fs {
 	bool is_root_view;
 	bool self;   /* acts as the process itself: uid, gid, pid and groups are asked for at use */
 	bool opener; /* an open file's: uid and gid are those at the open, as in the kernel */
+	bool no_links; /* of pf__view_of() */
 };
 
 /* The caller of one call, resolved. */
@@ -90,6 +91,7 @@ struct pf__caller {
 	const void *group; /* for pf_interrupt(): the view */
 	bool cap_override; /* may override permissions (uid 0 and not unprivileged) */
 	bool self;         /* the process itself: who does not tell the groups */
+	bool no_links;     /* the walk leaves symlinks to who called: -PF_ELINK */
 	struct pf__super *super;
 };
 
@@ -114,6 +116,13 @@ bool pf__caller_in_group(const struct pf__caller *c, gid_t gid);
 mode_t pf__caller_umask(const struct pf__caller *c);
 /* Its lock owner as the server sees it. */
 uint64_t pf__caller_lock_owner(const struct pf__caller *c);
+/*
+ * A light view that borrows caller (its groups too) and counts nothing: for one call, or for as long
+ * as both live. Its calls follow no symbolic link: where a path leads over one they fail with
+ * -PF_ELINK, for who knows a larger tree than this file system.
+ */
+#define PF_ELINK 4095
+void pf__view_of(struct pf_fs *view, const struct pf_fs *fs, const struct pf_caller *caller);
 /* A view with the same caller as from, with copies of its own (to be dropped); super is not
  * counted. */
 int pf__view_copy(struct pf_fs *to, const struct pf_fs *from);

@@ -240,9 +240,9 @@ static int follow(struct slow *w, struct pf__inode *link, const char *rest)
 	char *target;
 	ssize_t n = -ELOOP;
 
-	if (w->links++ >= MAX_LINKS) {
+	if (w->f->caller.no_links || w->links++ >= MAX_LINKS) {
 		pf__inode_put(cache, link);
-		return -ELOOP;
+		return w->f->caller.no_links ? -PF_ELINK : -ELOOP;
 	}
 	target = pf__malloc(PATH_SIZE);
 	n = target ? pf__readlink(w->f, link, target) : -ENOMEM;

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Directories: a real, empty one stands for each that a program opens or works in, so that the
+ * kernel itself keeps working directories and descriptors, through fork and exec. What is in them
+ * is told here. How far a descriptor has read is kept where the kernel keeps it, too: the position
+ * of the stand-in is the server's cookie, shared by dup and fork, moved by lseek.
+ */
+#include "run/internal.h"
+#include "vfs/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LIST_MAX 65536 /* bytes of one answer */
+
+/* ---- the working directory ------------------------------------------------------------------- */
+
+int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
+{
+	struct object *o = p->o;
+	struct pf_file *file;
+	int err;
+
+	(void)s;
+	if (o && o->kind != OBJECT_DIR)
+		return -ENOTDIR;
+	if (!o) {
+		err = pf_open(&j->view, place_inside(p), O_PATH | O_DIRECTORY, 0, &file);
+		if (err)
+			return err;
+		err = pf_access(&j->view, place_inside(p), X_OK);
+		if (!err) {
+			size_t n = strlen(p->path);
+
+			while (n > 1 && p->path[n - 1] == '/')
+				p->path[--n] = '\0';
+			err = object_of_file(j->r, p->m, file, p->path, &o);
+		}
+		pf_close(file);
+		if (err)
+			return err;
+	}
+	atomic_store(&j->r->given, 1);
+	atomic_store(&j->r->given_dirs, 1);
+	o->used = run_now_ms();
+	redirect_chdir(j, o->fd);
+	who_cwd_changes(j->r);
+	if (!p->o)
+		object_put(o);
+	return ANSWERED;
+}
+
+enum pf__call_end on_fchdir(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+
+	/* A stand-in is as good as any directory. */
+	who_cwd_changes(j.r);
+	return call_end(&j, CONTINUE);
+}
+
+enum pf__call_end on_getcwd(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	char path[PATH_MAX];
+	struct object *o;
+	int64_t result;
+	size_t n;
+
+	if (!atomic_load(&j.r->given_dirs))
+		return call_end(&j, CONTINUE);
+	o = object_of_proc(j.r, call->tid, "cwd");
+	if (!o)
+		return call_end(&j, CONTINUE);
+	result = object_path(o, path, sizeof path);
+	object_put(o);
+	n = strlen(path) + 1;
+	if (!result && n > call->args[1])
+		result = -ERANGE;
+	if (!result)
+		result = pf__call_write(call, call->args[0], path, n);
+	return call_end(&j, result ? result : (int64_t)n);
+}
+
+/* ---- listing --------------------------------------------------------------------------------- */
+
+struct entry64 {
+	uint64_t ino;
+	int64_t off;
+	unsigned short reclen;
+	unsigned char type;
+	char name[];
+};
+
+/* getdents(2): the type stands behind the name. */
+struct entry_old {
+	unsigned long ino, off;
+	unsigned short reclen;
+	char name[];
+};
+
+/* One entry into buf: its size; 0: no room. */
+static size_t put_entry(char *buf, size_t room, const struct pf_dirent *e, bool old)
+{
+	size_t head = old ? offsetof(struct entry_old, name) : offsetof(struct entry64, name);
+	size_t n = (head + e->namelen + (old ? 2 : 1) + 7) & ~(size_t)7;
+
+	if (n > room)
+		return 0;
+	memset(buf, 0, n);
+	if (old) {
+		struct entry_old *o = (struct entry_old *)buf;
+
+		o->ino = e->ino;
+		o->off = e->off;
+		o->reclen = (unsigned short)n;
+		memcpy(o->name, e->name, e->namelen);
+		buf[n - 1] = (char)e->type;
+	} else {
+		struct entry64 *o = (struct entry64 *)buf;
+
+		o->ino = e->ino;
+		o->off = (int64_t)e->off;
+		o->reclen = (unsigned short)n;
+		o->type = e->type;
+		memcpy(o->name, e->name, e->namelen);
+	}
+	return n;
+}
+
+/* Entries from cookie *at on. Bytes in buf, or negative errno. Under o->lock. */
+static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool old)
+{
+	struct pf_dirent e;
+	size_t have = 0;
+	int got = 0;
+
+	if (o->listing_at != *at || *at == 0) {
+		int err = pf_seekdir(o->listing, *at);
+
+		if (err)
+			return err;
+	}
+	for (;;) {
+		size_t n;
+
+		got = pf_readdir(o->listing, &e);
+		if (got <= 0)
+			break;
+		n = put_entry(buf + have, room - have, &e, old);
+		if (!n) {
+			pf_seekdir(o->listing, *at);
+			break;
+		}
+		have += n;
+		*at = e.off;
+	}
+	o->listing_at = *at;
+	if (got > 0 && !have)
+		return -EINVAL; /* no room for a single one */
+	return have ? (ssize_t)have : got;
+}
+
+static int open_listing(struct job *j, struct object *o)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (o->listing)
+		return 0;
+	err = object_path(o, path, sizeof path);
+	if (!err)
+		err = pf_open(&j->view, path[o->m->len] ? path + o->m->len : "/",
+			      O_RDONLY | O_DIRECTORY, 0, &o->listing);
+	o->listing_at = (uint64_t)-1;
+	return err;
+}
+
+static int copy_of_fd(struct job *j)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, j->who->tgid, 0), fd;
+
+	if (pidfd < 0)
+		return -errno;
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)j->call->args[0], 0);
+	if (fd < 0)
+		fd = -errno;
+	close(pidfd);
+	return fd;
+}
+
+static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
+{
+	size_t room = (unsigned)j->call->args[2];
+	PF_AUTO_FREE char *buf = NULL;
+	off_t pos = lseek(fd, 0, SEEK_CUR);
+	uint64_t at = (uint64_t)pos;
+	ssize_t n;
+	int err;
+
+	if (pos < 0)
+		return -errno;
+	if (room > LIST_MAX)
+		room = LIST_MAX;
+	buf = pf__malloc(room ? room : 1);
+	if (!buf)
+		return -ENOMEM;
+	pthread_mutex_lock(&o->lock);
+	err = open_listing(j, o);
+	n = err ? err : list(o, &at, buf, room, old);
+	if (n == 0) { /* the end: the server need not keep it open */
+		pf_close(o->listing);
+		o->listing = NULL;
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (n <= 0)
+		return n;
+	err = pf__call_write(j->call, j->call->args[1], buf, (size_t)n);
+	if (err)
+		return err;
+	return lseek(fd, (off_t)at, SEEK_SET) < 0 ? -errno : n;
+}
+
+int64_t on_getdents(struct job *j, struct object *o)
+{
+	int64_t result;
+	int fd;
+
+	if (o->kind != OBJECT_DIR)
+		return -ENOTDIR;
+	fd = copy_of_fd(j);
+	if (fd < 0)
+		return fd;
+	result = list_through(j, o, fd, j->call->nr != __NR_getdents64);
+	close(fd);
+	return result;
+}

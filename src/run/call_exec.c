@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * execve: programs that live inside. The kernel executes the memfd, by a link of the program's name
+ * in our private directory. Scripts we take apart ourselves, as the kernel would: the interpreter
+ * gets the path that the caller gave, which leads inside for it, too.
+ */
+#include "run/internal.h"
+#include "vfs/file.h"
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HEAD_SIZE 256 /* as the kernel's BINPRM_BUF_SIZE */
+#define MAX_DEPTH 5
+#define MAX_ARGS  131072
+
+/* What shall be executed. */
+struct exec {
+	struct job *j;
+	int dirfd;
+	uint64_t argv, envp; /* the caller's */
+	int flags;
+	char *given;         /* the path as the caller has it */
+	struct place p;
+	/* The words put before argv[1], in strings; none: argv as it is. */
+	unsigned nwords;
+	char *word[2 * MAX_DEPTH + 1];
+	char path[PATH_MAX]; /* what the kernel executes in the end */
+	bool changed;        /* not the path that the caller gave */
+};
+
+/* ---- a name to execute by -------------------------------------------------------------------- */
+
+static int link_name(struct object *o, const char *base, char *path)
+{
+	struct pf__run *r = o->run;
+	char dir[32], target[64];
+
+	if (o->private_number == (unsigned)-1)
+		o->private_number = atomic_fetch_add(&r->next_private, 1);
+	snprintf(dir, sizeof dir, "x%u", o->private_number);
+	if (mkdirat(r->private_fd, dir, 0711) < 0 && errno != EEXIST)
+		return -errno;
+	fchmodat(r->private_fd, dir, 0711, 0);
+	if (snprintf(path, PATH_MAX, "%s/%s/%s", r->private, dir, base) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	snprintf(target, sizeof target, "/proc/%d/fd/%d", (int)getpid(), o->fd);
+	unlink(path);
+	return symlink(target, path) < 0 ? -errno : 0;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+int object_for_exec(struct job *j, struct place *p, struct object **out)
+{
+	struct pf_file *file = NULL;
+	struct object *o = NULL;
+	struct stat st;
+	int err;
+
+	if (p->o)
+		err = object_path(p->o, p->path, PATH_MAX);
+	else
+		err = 0;
+	if (!err)
+		err = pf_stat(&j->view, place_inside(p), &st);
+	if (!err && !S_ISREG(st.st_mode))
+		err = -EACCES;
+	if (!err)
+		err = pf_access(&j->view, place_inside(p), X_OK);
+	if (!err && !(st.st_mode & 0111))
+		err = -EACCES; /* also for root */
+	if (!err)
+		err = open_to_read(j, p, &file);
+	if (!err)
+		err = object_of_file(j->r, p->m, file, p->path, &o);
+	if (!err) {
+		pthread_mutex_lock(&o->lock);
+		o->exec = true;
+		err = hold_fill(o, file, false);
+		pthread_mutex_unlock(&o->lock);
+	}
+	if (file)
+		pf_close(file);
+	if (err)
+		object_put(o);
+	else
+		*out = o;
+	return err;
+}
+
+/* ---- scripts --------------------------------------------------------------------------------- */
+
+static size_t span(const char *p, bool blank)
+{
+	return blank ? strspn(p, " \t") : strcspn(p, " \t\n");
+}
+
+/* "#!interpreter [argument]": 1; 0 no script; or -ENOEXEC. The two point into head. */
+static int parse_script(char head[HEAD_SIZE + 1], char **interp, char **arg)
+{
+	char *p = head + 2, *end;
+	size_t n;
+
+	if (head[0] != '#' || head[1] != '!')
+		return 0;
+	end = strchr(p, '\n');
+	if (end)
+		*end = '\0';
+	p += span(p, true);
+	n = span(p, false);
+	if (!n || (!end && !p[n])) /* nothing, or cut off */
+		return -ENOEXEC;
+	*interp = p;
+	*arg = p + n + span(p + n, true);
+	p[n] = '\0';
+	n = strlen(*arg);
+	while (n && strchr(" \t", (*arg)[n - 1]))
+		(*arg)[--n] = '\0';
+	return 1;
+}
+
+/* words := interp [arg] path words-without-their-first */
+static int prepend(struct exec *e, const char *interp, const char *arg, const char *path)
+{
+	unsigned add = *arg ? 2 : 1, n = e->nwords ? e->nwords - 1 : 0;
+	char *copy[3] = {pf__strdup(interp), *arg ? pf__strdup(arg) : pf__strdup(path),
+			 *arg ? pf__strdup(path) : NULL};
+
+	if (!copy[0] || !copy[1] || (*arg && !copy[2]) ||
+	    n + add + 1 > sizeof e->word / sizeof e->word[0])
+		return -ELOOP;
+	if (e->nwords)
+		pf__free(e->word[0]);
+	memmove(e->word + add + 1, e->word + (e->nwords ? 1 : 0), n * sizeof e->word[0]);
+	memcpy(e->word, copy, (add + 1) * sizeof copy[0]);
+	e->nwords = n + add + 1;
+	return 0;
+}
+
+/* ---- making the call ------------------------------------------------------------------------- */
+
+/* The caller's argv from the second word on. Their number, or negative errno. */
+static ssize_t read_argv(struct exec *e, uint64_t *to, size_t max)
+{
+	size_t n = 0;
+
+	if (!e->argv)
+		return 0;
+	for (;;) {
+		int err;
+
+		if (n + 1 >= max)
+			return -E2BIG;
+		err = pf__call_peek(e->j->call, e->argv + 8 * n, &to[n], 8);
+		if (err)
+			return err;
+		if (!to[n])
+			break;
+		n++;
+	}
+	if (n)
+		memmove(to, to + 1, (n - 1) * sizeof *to);
+	return n ? (ssize_t)n - 1 : 0;
+}
+
+static size_t put(char *data, size_t at, const char *text)
+{
+	size_t n = strlen(text) + 1;
+
+	memcpy(data + at, text, n);
+	return at + n;
+}
+
+/* data: the new argv, its own words, the path. */
+static int64_t exec_words(struct exec *e)
+{
+	PF_AUTO_FREE uint64_t *argv = pf__malloc(MAX_ARGS * sizeof *argv);
+	PF_AUTO_FREE char *data = NULL;
+	uint32_t words[2 * MAX_DEPTH + 2];
+	struct pf__inject in = {.nr = __NR_execve, .fd = -1, .arg_in_data = 1 << 0 | 1 << 1};
+	size_t size = strlen(e->path) + 1, at;
+	uint64_t offset;
+	ssize_t n;
+
+	if (!argv)
+		return -ENOMEM;
+	n = read_argv(e, argv, MAX_ARGS);
+	if (n < 0)
+		return n;
+	at = ((size_t)n + e->nwords + 1) * 8;
+	for (unsigned i = 0; i < e->nwords; i++)
+		size += strlen(e->word[i]) + 1;
+	data = pf__calloc(1, at + size);
+	if (!data)
+		return -ENOMEM;
+	for (unsigned i = 0; i < e->nwords; i++) {
+		offset = at;
+		memcpy(data + 8 * i, &offset, 8);
+		words[i] = 8 * i;
+		at = put(data, at, e->word[i]);
+	}
+	memcpy(data + (size_t)8 * e->nwords, argv, (size_t)n * 8);
+	in.args[0] = at;
+	in.args[1] = 0;
+	in.args[2] = e->envp;
+	in.size = put(data, at, e->path);
+	in.data = data;
+	in.words = words;
+	in.nwords = e->nwords;
+	pf__call_instead(e->j->call, &in);
+	return ANSWERED;
+}
+
+static int64_t exec_path(struct exec *e)
+{
+	struct pf__inject in = {.nr = __NR_execve,
+				.fd = -1,
+				.args = {0, e->argv, e->envp},
+				.arg_in_data = 1 << 0,
+				.data = e->path,
+				.size = strlen(e->path) + 1};
+
+	if (e->nwords)
+		return exec_words(e);
+	if (!e->changed)
+		return CONTINUE;
+	pf__call_instead(e->j->call, &in);
+	return ANSWERED;
+}
+
+/* ---- finding out ----------------------------------------------------------------------------- */
+
+static int read_head(int fd, char head[HEAD_SIZE + 1])
+{
+	ssize_t n = pread(fd, head, HEAD_SIZE, 0);
+
+	if (n < 0)
+		return -errno;
+	memset(head + n, 0, HEAD_SIZE + 1 - (size_t)n);
+	return 0;
+}
+
+/* e->p leads inside: its head, and what is to be executed for it should it be no script. */
+static int head_inside(struct exec *e, char head[HEAD_SIZE + 1])
+{
+	struct object *o;
+	int err = job_view(e->j, e->p.m);
+
+	if (!err)
+		err = object_for_exec(e->j, &e->p, &o);
+	if (err)
+		return err;
+	err = link_name(o, base_of(e->nwords ? e->word[0] : e->p.path), e->path);
+	if (!err)
+		err = read_head(o->fd, head);
+	e->changed = true;
+	object_put(o);
+	return err;
+}
+
+static int head_outside(struct exec *e, char head[HEAD_SIZE + 1])
+{
+	PF_AUTO_CLOSE int fd = open(e->p.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	memset(head, 0, HEAD_SIZE + 1);
+	strcpy(e->path, e->p.path);
+	e->changed |= e->p.detour || e->nwords;
+	return fd < 0 ? 0 : read_head(fd, head);
+}
+
+/* An interpreter outside, of a script outside: the kernel finds both by itself. */
+static bool kernel_can(const struct exec *e, bool was_inside)
+{
+	return !was_inside && !e->p.m && !e->p.detour && !e->nwords;
+}
+
+static int find_interpreter(struct exec *e, const char *interp)
+{
+	place_clear(&e->p);
+	return place_find(e->j, AT_FDCWD, interp, PLACE_FOLLOW | PLACE_CAREFUL, &e->p);
+}
+
+static int64_t resolve(struct exec *e)
+{
+	char head[HEAD_SIZE + 1], *interp, *arg;
+	char path[PATH_MAX];
+
+	strcpy(path, e->dirfd == AT_FDCWD || e->given[0] == '/' ? e->given : e->p.path);
+	for (int depth = 0; depth < MAX_DEPTH; depth++) {
+		bool inside = e->p.m, detour = e->p.detour;
+		int got = inside ? head_inside(e, head) : head_outside(e, head);
+
+		if (got)
+			return got;
+		got = parse_script(head, &interp, &arg);
+		if (got <= 0)
+			return got ? got : exec_path(e);
+		got = find_interpreter(e, interp);
+		if (got)
+			return got;
+		if (!detour && kernel_can(e, inside))
+			return CONTINUE;
+		got = prepend(e, interp, arg, e->nwords ? e->word[0] : path);
+		if (got)
+			return got;
+	}
+	return -ELOOP;
+}
+
+/* By descriptor: the kernel has it, if it is filled. */
+static int64_t exec_descriptor(struct exec *e)
+{
+	struct object *o = NULL;
+	int64_t result = job_view(e->j, e->p.m);
+
+	if (!result)
+		result = object_for_exec(e->j, &e->p, &o);
+	object_put(o);
+	return result ? result : CONTINUE;
+}
+
+static int64_t do_exec(struct exec *e, const char *given)
+{
+	unsigned flags = PLACE_CAREFUL | (e->flags & AT_SYMLINK_NOFOLLOW ? 0 : PLACE_FOLLOW) |
+			 (e->flags & AT_EMPTY_PATH ? PLACE_EMPTY : 0);
+	int err = place_find(e->j, e->dirfd, given, flags, &e->p);
+
+	if (err)
+		return err;
+	if (e->p.o && !e->p.magic)
+		return exec_descriptor(e);
+	if (!e->p.m && !*given)
+		return CONTINUE;
+	if (e->p.o) /* /proc/self/exe and the like */
+		object_path(e->p.o, e->p.path, PATH_MAX);
+	return resolve(e);
+}
+
+enum pf__call_end on_exec(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	bool at = call->nr == __NR_execveat;
+	const uint64_t *a = call->args + at;
+	char given[PATH_MAX];
+	struct exec *e;
+	int64_t result;
+
+	flush_closed_quick(j.r);
+	if (nothing_is_ours(j.r) || job_read_path(&j, a[0], given) < 0)
+		return call_end(&j, CONTINUE);
+	e = pf__calloc(1, sizeof *e);
+	if (!e)
+		return call_end(&j, -ENOMEM);
+	e->j = &j;
+	e->dirfd = at ? (int)call->args[0] : AT_FDCWD;
+	e->argv = a[1];
+	e->envp = a[2];
+	e->flags = at ? (int)call->args[4] : 0;
+	e->given = given;
+	result = do_exec(e, given);
+	place_clear(&e->p);
+	for (unsigned i = 0; i < e->nwords; i++)
+		pf__free(e->word[i]);
+	pf__free(e);
+	return call_end(&j, result);
+}

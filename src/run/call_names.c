@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Handlers that change names and attributes. */
+#include "run/internal.h"
+#include "vfs/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <linux/fs.h>
+#include <unistd.h>
+#include <utime.h>
+
+static bool is_nr(const struct job *j, int nr)
+{
+	return j->call->nr == nr;
+}
+
+#ifdef __NR_rmdir
+#define IS_NR(j, name) is_nr(j, __NR_##name)
+#else
+#define IS_NR(j, name) false
+#endif
+
+int64_t on_mkdir(struct job *j, struct place *p, const struct spec *s)
+{
+	return p->o ? -EEXIST
+		    : pf_mkdir(&j->view, place_inside(p), (mode_t)j->call->args[s->path + 1]);
+}
+
+int64_t on_mknod(struct job *j, struct place *p, const struct spec *s)
+{
+	mode_t mode = (mode_t)j->call->args[s->path + 1];
+
+	if (p->o)
+		return -EEXIST;
+	if (!(mode & S_IFMT))
+		mode |= S_IFREG;
+	return pf_mknod(&j->view, place_inside(p), mode, (dev_t)j->call->args[s->path + 2]);
+}
+
+/* How the path that the program gave ends: rmdir("a/.") is not rmdir("a"). */
+static int last_dots(struct job *j, uint64_t address)
+{
+	char path[PATH_MAX];
+	ssize_t n = job_read_path(j, address, path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/'))
+		return 1;
+	return n >= 2 && path[n - 1] == '.' && path[n - 2] == '.' && (n == 2 || path[n - 3] == '/')
+		   ? 2
+		   : 0;
+}
+
+int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
+{
+	bool dir = s->flags < 0 && s->dirfd < 0 ? IS_NR(j, rmdir)
+						: (j->call->args[2] & AT_REMOVEDIR) != 0;
+	int dots = last_dots(j, j->call->args[(int)s->path]);
+	char path[PATH_MAX];
+	size_t n;
+	bool exact;
+	int err;
+
+	if (s->dirfd >= 0 && j->call->args[2] & ~(uint64_t)AT_REMOVEDIR)
+		return -EINVAL;
+	if (p->o)
+		return -EPERM;
+	if (dots)
+		return !dir ? -EISDIR : dots == 1 ? -EINVAL : -ENOTEMPTY;
+	strcpy(path, p->path);
+	n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+	mount_put(mount_of(j->r, path, n, &exact));
+	if (exact)
+		return dir ? -EBUSY : -EISDIR;
+	err = dir ? pf_rmdir(&j->view, place_inside(p)) : pf_unlink(&j->view, place_inside(p));
+	if (!err)
+		objects_removed(j->r, path);
+	return err;
+}
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* The object as the caller, for as long as one call takes. */
+static int as_caller(struct job *j, struct object *o, struct pf_file **file)
+{
+	return pf__file_as(&j->view, o->handle, file);
+}
+
+static int chmod_object(struct job *j, struct object *o, mode_t mode)
+{
+	struct pf_file *file;
+	int err = as_caller(j, o, &file);
+
+	if (err)
+		return err;
+	err = pf_fchmodat(file, "", mode, AT_EMPTY_PATH);
+	pf_close(file);
+	return err;
+}
+
+int64_t on_chmod(struct job *j, struct place *p, const struct spec *s)
+{
+	mode_t mode = (mode_t)j->call->args[s->path + 1];
+
+	if (p->o)
+		return chmod_object(j, p->o, mode);
+	if (s->flags >= 0 && j->call->args[(int)s->flags] & AT_SYMLINK_NOFOLLOW) {
+		struct stat st;
+		int err = pf_lstat(&j->view, place_inside(p), &st);
+
+		if (err || S_ISLNK(st.st_mode))
+			return err ? err : -EOPNOTSUPP;
+	}
+	return pf_chmod(&j->view, place_inside(p), mode);
+}
+
+int64_t on_fchmod(struct job *j, struct object *o)
+{
+	return chmod_object(j, o, (mode_t)j->call->args[1]);
+}
+
+static int chown_object(struct job *j, struct object *o, uid_t uid, gid_t gid)
+{
+	struct pf_file *file;
+	int err = as_caller(j, o, &file);
+
+	if (err)
+		return err;
+	err = pf_fchownat(file, "", uid, gid, AT_EMPTY_PATH);
+	pf_close(file);
+	return err;
+}
+
+int64_t on_chown(struct job *j, struct place *p, const struct spec *s)
+{
+	const uint64_t *a = j->call->args;
+	uid_t uid = (uid_t)a[s->path + 1];
+	gid_t gid = (gid_t)a[s->path + 2];
+	bool follow =
+	    s->flags >= 0 ? !(a[(int)s->flags] & AT_SYMLINK_NOFOLLOW) : s->how & HOW_FOLLOW;
+
+	if (p->o)
+		return chown_object(j, p->o, uid, gid);
+	return follow ? pf_chown(&j->view, place_inside(p), uid, gid)
+		      : pf_lchown(&j->view, place_inside(p), uid, gid);
+}
+
+int64_t on_fchown(struct job *j, struct object *o)
+{
+	return chown_object(j, o, (uid_t)j->call->args[1], (gid_t)j->call->args[2]);
+}
+
+/* A held file has its times in the memfd, too, which count while it may be written to. */
+static void times_to_memfd(struct object *o, const struct timespec times[2])
+{
+	int fd;
+
+	pthread_mutex_lock(&o->lock);
+	fd = o->held ? hold_reopen(o, O_RDONLY) : -1;
+	if (fd >= 0) {
+		struct timespec mtime[2] = {{.tv_nsec = UTIME_OMIT},
+					    times ? times[1] : (struct timespec){.tv_nsec = UTIME_NOW}};
+		struct stat st;
+
+		futimens(fd, mtime);
+		if (!fstat(fd, &st))
+			o->sent_mtime = st.st_mtim;
+		close(fd);
+	}
+	pthread_mutex_unlock(&o->lock);
+}
+
+static int utimens_object(struct job *j, struct object *o, const struct timespec *times)
+{
+	struct pf_file *file;
+	int err = as_caller(j, o, &file);
+
+	if (err)
+		return err;
+	err = pf_utimensat(file, "", times, AT_EMPTY_PATH);
+	pf_close(file);
+	if (!err)
+		times_to_memfd(o, times);
+	return err;
+}
+
+/* The times of utimensat, utimes (and futimesat), utime. 0 or negative errno. */
+static int read_times(struct job *j, const struct spec *s, struct timespec times[2], bool *now)
+{
+	uint64_t address = j->call->args[s->path + 1];
+	struct timeval tv[2];
+	struct utimbuf ut;
+	int err;
+
+	*now = !address;
+	if (*now)
+		return 0;
+	if (s->nr == __NR_utimensat)
+		return pf__call_read(j->call, address, times, 2 * sizeof *times);
+#ifdef __NR_utime
+	if (s->nr == __NR_utime) {
+		err = pf__call_read(j->call, address, &ut, sizeof ut);
+		times[0] = (struct timespec){.tv_sec = ut.actime};
+		times[1] = (struct timespec){.tv_sec = ut.modtime};
+		return err;
+	}
+#endif
+	(void)ut;
+	err = pf__call_read(j->call, address, tv, sizeof tv);
+	for (int i = 0; i < 2 && !err; i++) {
+		if (tv[i].tv_usec < 0 || tv[i].tv_usec >= 1000000)
+			return -EINVAL;
+		times[i] = (struct timespec){tv[i].tv_sec, tv[i].tv_usec * 1000};
+	}
+	return err;
+}
+
+static struct object *written_at(struct job *j, const struct place *p, bool follow)
+{
+	struct pf__inode *inode;
+	struct pf__from f;
+	struct object *o;
+
+	if (!hold_any_written(j->r) || pf__from_fs(&f, &j->view) ||
+	    pf__walk(&f, place_inside(p), follow ? PF_WALK_FOLLOW : 0, &inode))
+		return NULL;
+	o = object_by_inode(j->r, inode);
+	pf__inode_put(f.super->cache, inode);
+	return o;
+}
+
+int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
+{
+	bool follow = s->flags < 0 || !(j->call->args[(int)s->flags] & AT_SYMLINK_NOFOLLOW), now;
+	struct timespec times[2];
+	struct object *o;
+	int err = read_times(j, s, times, &now);
+
+	if (err)
+		return err;
+	if (p->o)
+		return utimens_object(j, p->o, now ? NULL : times);
+	err = pf_utimens(&j->view, place_inside(p), now ? NULL : times,
+			 follow ? 0 : AT_SYMLINK_NOFOLLOW);
+	if (err)
+		return err;
+	o = written_at(j, p, follow);
+	if (o)
+		times_to_memfd(o, now ? NULL : times);
+	object_put(o);
+	return 0;
+}
+
+/* ---- truncation ------------------------------------------------------------------------------ */
+
+/* At the server first, which may refuse; then for those who have it open. */
+static int truncate_held(struct object *o, int err_of_server, off_t length)
+{
+	int fd, err = err_of_server;
+
+	pthread_mutex_lock(&o->lock);
+	if (!err && o->held) {
+		fd = hold_reopen(o, O_RDWR);
+		if (fd < 0 || ftruncate(fd, length) < 0)
+			err = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			close(fd);
+		if (!err && o->written)
+			err = flush_truncated(o, (size_t)length);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return err;
+}
+
+int64_t on_truncate(struct job *j, struct place *p, const struct spec *s)
+{
+	off_t length = (off_t)j->call->args[1];
+	struct object *o;
+	int err;
+
+	(void)s;
+	if (p->o) /* through /proc: by the name it has */
+		return object_path(p->o, p->path, PATH_MAX)
+			   ? -ENOENT
+			   : truncate_held(p->o, pf_truncate(&j->view, place_inside(p), length),
+					   length);
+	o = written_at(j, p, true);
+	if (o) {
+		pthread_mutex_lock(&o->lock);
+		flush_object(o);
+		pthread_mutex_unlock(&o->lock);
+	}
+	err = pf_truncate(&j->view, place_inside(p), length);
+	if (o)
+		err = truncate_held(o, err, length);
+	object_put(o);
+	return err;
+}
+
+/* The kernel truncates the memfd, and what differs is sent later. */
+int64_t on_ftruncate(struct job *j, struct object *o)
+{
+	(void)j;
+	return o->kind == OBJECT_FILE ? CONTINUE : -EINVAL;
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+int64_t on_symlink(struct job *j, struct place *p, const struct spec *s)
+{
+	char target[PATH_MAX];
+	ssize_t n = job_read_path(j, j->call->args[0], target);
+
+	(void)s;
+	if (n < 0)
+		return n;
+	return p->o ? -EEXIST : pf_symlink(&j->view, target, place_inside(p));
+}
+
+/* Two places of one call. */
+struct two {
+	struct place a, b;
+	char from[PATH_MAX], to[PATH_MAX];
+	int dirfrom, dirto;
+	unsigned ia, ib; /* the paths' arguments */
+};
+
+static int find_two(struct job *j, struct two *t, unsigned flags_a, unsigned flags_b)
+{
+	int err = place_find(j, t->dirfrom, t->from, flags_a, &t->a);
+
+	if (!err)
+		err = place_find(j, t->dirto, t->to, flags_b, &t->b);
+	return err;
+}
+
+static void clear_two(struct two *t)
+{
+	place_clear(&t->a);
+	place_clear(&t->b);
+}
+
+/* Both outside: the kernel does it, led there where it would not find the way. */
+static int64_t both_outside(struct job *j, struct two *t)
+{
+	const unsigned index[2] = {t->ia, t->ib};
+	const char *const text[2] = {t->a.path, t->b.path};
+
+	places_change(j->r);
+	if (!t->a.detour && !t->b.detour)
+		return CONTINUE;
+	redirect_paths(j, index, text, 2);
+	return ANSWERED;
+}
+
+typedef int64_t (*two_fn)(struct job *j, struct two *t, int flags);
+
+static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a, int flags)
+{
+	unsigned careful = 0;
+	int64_t result = -PF_ELINK;
+	int err;
+
+	if (job_read_path(j, j->call->args[t->ia], t->from) < 0 ||
+	    job_read_path(j, j->call->args[t->ib], t->to) < 0)
+		return CONTINUE;
+	for (int i = 0; i < 4 && result == -PF_ELINK; i++) {
+		clear_two(t);
+		err = find_two(j, t, flags_a | careful, careful);
+		if (err)
+			return err;
+		if (!t->a.m && !t->b.m)
+			return both_outside(j, t);
+		if (t->a.m != t->b.m)
+			return -EXDEV;
+		err = job_view(j, t->a.m);
+		result = err ? err : fn(j, t, flags);
+		careful = PLACE_CAREFUL;
+	}
+	return result;
+}
+
+/* Every rename and link makes what is known of paths void, so who can have nothing to do with us
+ * should not come that far. */
+static bool nothing_mounted(const struct job *j)
+{
+	return !mounts_any(j->r) && !atomic_load(&j->r->given);
+}
+
+/* ---- rename ---------------------------------------------------------------------------------- */
+
+static void strip(char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+}
+
+static int64_t rename_inside(struct job *j, struct two *t, int flags)
+{
+	int err;
+
+	if (t->a.o || t->b.o)
+		return -EBUSY;
+	if (last_dots(j, j->call->args[t->ia]) || last_dots(j, j->call->args[t->ib]))
+		return -EBUSY;
+	err = pf_rename2(&j->view, place_inside(&t->a), place_inside(&t->b), (unsigned)flags);
+	if (err)
+		return err;
+	strip(t->a.path);
+	strip(t->b.path);
+	if (flags & RENAME_EXCHANGE)
+		objects_exchanged(j->r, t->a.path, t->b.path);
+	else
+		objects_renamed(j->r, t->a.path, t->b.path);
+	return 0;
+}
+
+enum pf__call_end on_rename(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	bool at = !IS_NR(&j, rename);
+	struct two *t;
+	int64_t result;
+
+	if (nothing_mounted(&j))
+		return call_end(&j, CONTINUE);
+	t = pf__calloc(1, sizeof *t);
+	if (!t)
+		return call_end(&j, -ENOMEM);
+	flush_closed_quick(j.r);
+	t->dirfrom = at ? (int)call->args[0] : AT_FDCWD;
+	t->dirto = at ? (int)call->args[2] : AT_FDCWD;
+	t->ia = at ? 1 : 0;
+	t->ib = at ? 3 : 1;
+	result = do_two(&j, t, rename_inside, 0,
+			call->nr == __NR_renameat2 ? (int)call->args[4] : 0);
+	clear_two(t);
+	pf__free(t);
+	return call_end(&j, result);
+}
+
+/* ---- link ------------------------------------------------------------------------------------ */
+
+static int link_object(struct job *j, struct object *o, const char *to)
+{
+	struct pf_file *file, *root;
+	int err = as_caller(j, o, &file);
+
+	if (err)
+		return err;
+	err = pf_open(&j->view, "/", O_PATH | O_DIRECTORY, 0, &root);
+	if (!err) {
+		err = pf_linkat(file, "", root, to, AT_EMPTY_PATH);
+		pf_close(root);
+	}
+	pf_close(file);
+	return err;
+}
+
+static int64_t link_inside(struct job *j, struct two *t, int flags)
+{
+	int err;
+
+	(void)flags;
+	if (t->b.o)
+		return -EEXIST;
+	if (!t->a.o)
+		return pf_link(&j->view, place_inside(&t->a), place_inside(&t->b));
+	err = link_object(j, t->a.o, place_inside(&t->b));
+	if (!err)
+		objects_linked(t->a.o, t->b.path);
+	return err;
+}
+
+enum pf__call_end on_link(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	bool at = call->nr == __NR_linkat;
+	int flags = at ? (int)call->args[4] : 0;
+	struct two *t;
+	int64_t result;
+
+	if (nothing_mounted(&j))
+		return call_end(&j, CONTINUE);
+	t = pf__calloc(1, sizeof *t);
+	if (!t)
+		return call_end(&j, -ENOMEM);
+	flush_closed_quick(j.r);
+	t->dirfrom = at ? (int)call->args[0] : AT_FDCWD;
+	t->dirto = at ? (int)call->args[2] : AT_FDCWD;
+	t->ia = at ? 1 : 0;
+	t->ib = at ? 3 : 1;
+	result = flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)
+		     ? CONTINUE
+		     : do_two(&j, t, link_inside,
+			      (flags & AT_SYMLINK_FOLLOW ? PLACE_FOLLOW : 0) |
+				  (flags & AT_EMPTY_PATH ? PLACE_EMPTY : 0),
+			      flags);
+	clear_two(t);
+	pf__free(t);
+	return call_end(&j, result);
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * open: a descriptor that the kernel knows, for a file that it does not.
+ *
+ * what is opened   | what the program gets
+ * -----------------|-----------------------------------------------------------------
+ * a regular file   | its memfd, opened anew with the flags asked for
+ * a directory      | its private directory, which is empty
+ * a fifo           | a fifo of ours that stands for it: the caller itself opens that
+ * anything, O_PATH | the stand-in, O_PATH
+ * a device         | EACCES: as under nodev, which mounts of users have
+ */
+#include "run/internal.h"
+#include "vfs/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define POLL_HACK "/.go-fuse-epoll-hack"
+
+/* ---- giving ---------------------------------------------------------------------------------- */
+
+static int64_t give_fd(struct job *j, struct object *o, int fd, int flags)
+{
+	if (fd < 0)
+		return fd;
+	atomic_store_explicit(&j->r->given, 1, memory_order_relaxed);
+	if (o->kind == OBJECT_DIR)
+		atomic_store_explicit(&j->r->given_dirs, 1, memory_order_relaxed);
+	o->used = run_now_ms();
+	pf__call_return_fd(j->call, fd, flags & O_CLOEXEC);
+	close(fd);
+	return ANSWERED;
+}
+
+/* When the last one closes it we want to know. */
+static void watch_closing(struct object *o)
+{
+	char link[32];
+
+	if (o->watch >= 0)
+		return;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
+	o->watch = inotify_add_watch(o->run->inotify, link, IN_CLOSE);
+}
+
+static int reopen_directory(const struct object *o, int flags)
+{
+	const int kept = O_PATH | O_NONBLOCK | O_NOATIME;
+	int fd = openat(o->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | (flags & kept));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- regular files --------------------------------------------------------------------------- */
+
+/* A handle to fill it by, when the one opened cannot read: of the caller, or as who may. */
+int open_to_read(struct job *j, const struct place *p, struct pf_file **file)
+{
+	struct pf_caller root = {.size = sizeof root, .pid = j->who->tgid};
+	struct pf_fs view;
+	int err = pf_open(&j->view, place_inside(p), O_RDONLY | O_NOFOLLOW, 0, file);
+
+	if (err != -EACCES)
+		return err;
+	pf__view_of(&view, j->view_of->fs, &root);
+	return pf_open(&view, place_inside(p), O_RDONLY | O_NOFOLLOW, 0, file);
+}
+
+static bool is_empty(struct pf_file *file)
+{
+	struct stat st;
+
+	return pf_fstat(file, &st) == 0 && st.st_size == 0;
+}
+
+/* Under o->lock. */
+static int fill(struct job *j, const struct place *p, struct object *o, struct pf_file *file,
+		int flags)
+{
+	struct pf_file *reader = file;
+	bool nothing = flags & O_TRUNC;
+	int err = 0;
+
+	if (!nothing && (flags & O_ACCMODE) == O_WRONLY) {
+		if (o->held && o->written)
+			return 0;
+		nothing = is_empty(file) && !o->held;
+		if (!nothing)
+			err = open_to_read(j, p, &reader);
+	}
+	if (!err)
+		err = hold_fill(o, reader, nothing);
+	if (reader && reader != file)
+		pf_close(reader);
+	return err;
+}
+
+/* The server shall see it open for as long as a program has it open. Takes file over. */
+static int keep_handle(struct object *o, struct pf_file *file, int flags)
+{
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	int err = 0;
+
+	if (writes)
+		err = flush_begin(o);
+	if (!err && writes && !o->writer)
+		o->writer = pf__take(file, NULL);
+	else if (!err && !writes && !o->reader)
+		o->reader = pf__take(file, NULL);
+	if (file)
+		pf_close(file);
+	return err;
+}
+
+/* Takes file over. */
+static int64_t give_file(struct job *j, const struct place *p, struct object *o,
+			 struct pf_file *file, int flags)
+{
+	int err, fd = -1;
+
+	pthread_mutex_lock(&o->lock);
+	err = fill(j, p, o, file, flags);
+	if (err) {
+		pf_close(file);
+	} else {
+		err = keep_handle(o, file, flags);
+		watch_closing(o);
+	}
+	if (!err)
+		fd = hold_reopen(o, flags);
+	pthread_mutex_unlock(&o->lock);
+	return err ? err : give_fd(j, o, fd, flags);
+}
+
+static int64_t give_path(struct job *j, struct object *o, int flags)
+{
+	int fd = o->kind == OBJECT_DIR ? reopen_directory(o, flags) : hold_reopen(o, O_PATH);
+
+	o->as_path = true;
+	return give_fd(j, o, fd, flags);
+}
+
+/* Takes file over: it lists the directory first. */
+static int64_t give_directory(struct job *j, struct object *o, struct pf_file *file, int flags)
+{
+	pthread_mutex_lock(&o->lock);
+	if (!o->listing) {
+		o->listing = file;
+		o->listing_at = 0;
+		file = NULL;
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (file)
+		pf_close(file);
+	return give_fd(j, o, reopen_directory(o, flags), flags);
+}
+
+/* ---- fifos, devices -------------------------------------------------------------------------- */
+
+static int64_t open_fifo(struct job *j, const struct place *p, const struct stat *st, int flags)
+{
+	static const unsigned index_of_path[2] = {0, 1};
+	unsigned index = index_of_path[j->call->nr == __NR_openat];
+	int accmode = flags & O_ACCMODE;
+	char path[PATH_MAX];
+	const char *text = path;
+	int err;
+
+	err = pf_access(&j->view, place_inside(p),
+			(accmode != O_WRONLY ? R_OK : 0) | (accmode != O_RDONLY ? W_OK : 0));
+	if (err)
+		return err;
+	snprintf(path, sizeof path, "%s/f%jx-%jx", j->r->private, (uintmax_t)st->st_dev,
+		 (uintmax_t)st->st_ino);
+	if (mkfifo(path, 0666) < 0 && errno != EEXIST)
+		return -errno;
+	chmod(path, 0666);
+	redirect_paths(j, &index, &text, 1);
+	return ANSWERED;
+}
+
+static int64_t open_special_file(struct job *j, const struct place *p, int flags, int err)
+{
+	struct stat st;
+
+	if (err != -EOPNOTSUPP || pf_lstat(&j->view, place_inside(p), &st))
+		return err;
+	return S_ISFIFO(st.st_mode) ? open_fifo(j, p, &st, flags)
+	       : S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? -EACCES
+							    : err;
+}
+
+/* ---- by path --------------------------------------------------------------------------------- */
+
+bool is_poll_hack(const struct place *p)
+{
+	size_t n = strlen(p->path), k = sizeof POLL_HACK - 1;
+
+	return n > k && !strcmp(p->path + n - k, POLL_HACK) && n - k == p->m->len;
+}
+
+/* See launch/device.c: Go's poller shall learn that it cannot poll here, before anybody serves. */
+static int64_t open_poll_hack(struct job *j, int flags)
+{
+	int fd = memfd_create(POLL_HACK + 1, MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	pf__call_return_fd(j->call, fd, flags & O_CLOEXEC);
+	close(fd);
+	return ANSWERED;
+}
+
+static int64_t give_opened(struct job *j, const struct place *p, struct pf_file *file, int flags)
+{
+	struct object *o;
+	int64_t result;
+	int err = object_of_file(j->r, p->m, file, p->path, &o);
+
+	if (err) {
+		pf_close(file);
+		return err;
+	}
+	if (flags & O_PATH) {
+		pf_close(file);
+		result = give_path(j, o, flags);
+	} else if (o->kind == OBJECT_DIR) {
+		result = give_directory(j, o, file, flags);
+	} else {
+		result = give_file(j, p, o, file, flags);
+	}
+	object_put(o);
+	return result;
+}
+
+/* Flags that are the kernel's matter, or that a memfd has anyway. */
+static int library_flags(int flags)
+{
+	if (flags & O_PATH)
+		return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	return flags & (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NOFOLLOW |
+			O_TMPFILE | O_NOATIME | O_NOCTTY);
+}
+
+static void strip_slashes(char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		path[--n] = '\0';
+}
+
+static int64_t open_at(struct job *j, struct place *p, int flags, mode_t mode)
+{
+	struct pf_file *file;
+	int err;
+
+	err = pf_open(&j->view, place_inside(p), library_flags(flags), mode, &file);
+	if (err)
+		return err == -PF_ELINK ? err : open_special_file(j, p, flags, err);
+	strip_slashes(p->path);
+	if ((flags & O_TMPFILE) == O_TMPFILE) {
+		size_t n = strlen(p->path);
+
+		snprintf(p->path + n, sizeof p->path - n, "/#%llu",
+			 (unsigned long long)pf__inode_nodeid(file->of->inode));
+	}
+	return give_opened(j, p, file, flags);
+}
+
+/* Through /proc: the same file once more. What has no name any more is opened as it is held. */
+static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode)
+{
+	struct object *o = p->o;
+	int fd;
+
+	if (object_path(o, p->path, PATH_MAX) == 0) {
+		int64_t result = open_at(j, p, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), mode);
+
+		if (result != -ENOENT)
+			return result;
+	}
+	if (o->kind != OBJECT_FILE)
+		return -ENOENT;
+	pthread_mutex_lock(&o->lock);
+	fd = !o->held ? -ENOENT
+	     : (flags & O_ACCMODE) == O_RDONLY || o->written
+		 ? hold_reopen(o, flags & ~(O_CREAT | O_EXCL))
+		 : -EACCES;
+	pthread_mutex_unlock(&o->lock);
+	return give_fd(j, o, fd, flags);
+}
+
+static int64_t open_place(struct job *j, struct place *p, int flags, mode_t mode)
+{
+	if (is_poll_hack(p) && !p->o)
+		return open_poll_hack(j, flags);
+	if ((flags & O_TMPFILE) == O_TMPFILE && p->o)
+		return -ENOTDIR;
+	return p->o ? open_again(j, p, flags, mode) : open_at(j, p, flags, mode);
+}
+
+int open_flags(const struct pf__call *call)
+{
+#ifdef __NR_open
+	if (call->nr == __NR_creat)
+		return O_CREAT | O_WRONLY | O_TRUNC;
+	if (call->nr == __NR_open)
+		return (int)call->args[1];
+#endif
+	return (int)call->args[2];
+}
+
+int64_t on_open(struct job *j, struct place *p, const struct spec *s)
+{
+	(void)s;
+	return open_place(j, p, open_flags(j->call),
+			  (mode_t)j->call->args[j->call->nr == __NR_openat ? 3
+#ifdef __NR_creat
+						: j->call->nr == __NR_creat ? 1
+#endif
+									    : 2]);
+}
+
+/* ---- openat2 --------------------------------------------------------------------------------- */
+
+/* How far RESOLVE_* lets it go. 0 or errno; -ENOSYS: callers know how to do without. */
+static int64_t check_resolve(const struct place *p, uint64_t resolve)
+{
+	if (!(resolve & ~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS)))
+		return p->magic ? -ELOOP : 0;
+	return resolve & RESOLVE_CACHED ? -EAGAIN : -ENOSYS;
+}
+
+static int64_t open_how_at(struct job *j, const struct open_how *how, const char *path,
+			   struct place *p)
+{
+	unsigned flags = how->flags & O_NOFOLLOW ||
+				 (how->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+			     ? 0
+			     : PLACE_FOLLOW;
+	int64_t result = -PF_ELINK;
+
+	for (int i = 0; i < 4 && result == -PF_ELINK; i++) {
+		place_clear(p);
+		result = place_find(j, (int)j->call->args[0], path, flags, p);
+		if (result)
+			return result;
+		if (!p->m) {
+			const unsigned index = 1;
+			const char *text = p->path;
+
+			if (!p->detour)
+				return CONTINUE;
+			redirect_paths(j, &index, &text, 1);
+			return ANSWERED;
+		}
+		result = job_view(j, p->m);
+		if (!result)
+			result = how->resolve ? check_resolve(p, how->resolve) : 0;
+		if (!result)
+			result = open_place(j, p, (int)how->flags, (mode_t)how->mode);
+		if (result == -PF_ELINK && how->resolve & RESOLVE_NO_SYMLINKS)
+			return -ELOOP;
+		flags |= PLACE_CAREFUL;
+	}
+	return result;
+}
+
+enum pf__call_end on_openat2(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	struct open_how how;
+	char path[PATH_MAX];
+	struct place p;
+	int64_t result;
+
+	if (call->args[3] < sizeof how || pf__call_peek(call, call->args[2], &how, sizeof how) ||
+	    job_read_path(&j, call->args[1], path) < 0)
+		return call_end(&j, CONTINUE);
+	p.m = NULL;
+	p.o = NULL;
+	flush_closed_quick(j.r);
+	result = open_how_at(&j, &how, path, &p);
+	if (result == CONTINUE && !strcmp(p.path, "/dev/fuse"))
+		result = PASS;
+	place_clear(&p);
+	return call_end(&j, result);
+}
+
+/* ---- what the kernel has, with a part of ours ------------------------------------------------ */
+
+/* Does path say /proc/PID/KIND (or of a task)? */
+static pid_t is_table(const char *path, const char **kind)
+{
+	static const char *const kinds[] = {"mountinfo", "mounts"};
+	int pid = 0, n = 0;
+
+	if (sscanf(path, "/proc/%d/%n", &pid, &n) != 1 || !n)
+		return 0;
+	if (!strncmp(path + n, "task/", 5)) {
+		const char *slash = strchr(path + n + 5, '/');
+
+		n = slash ? (int)(slash + 1 - path) : n;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (!strcmp(path + n, kinds[i])) {
+			*kind = kinds[i];
+			return pid;
+		}
+	return 0;
+}
+
+int64_t open_special(struct job *j, const struct place *p, const struct spec *s)
+{
+	const char *kind;
+	pid_t pid;
+	int fd;
+
+	if (s->path_fn == on_readlink)
+		return p->path[1] == 'p' ? readlink_special(j, p, s) : CONTINUE;
+	if (!strcmp(p->path, "/dev/fuse"))
+		return PASS;
+	pid = is_table(p->path, &kind);
+	if (!strcmp(p->path, "/etc/mtab") && job_who(j)) { /* a file, in some containers */
+		pid = j->who->tgid;
+		kind = "mounts";
+	}
+	if (!pid || (open_flags(j->call) & O_ACCMODE) != O_RDONLY ||
+	    open_flags(j->call) & O_PATH || !mounts_any(j->r))
+		return CONTINUE;
+	fd = mount_table(j->r, pid, kind);
+	if (fd < 0)
+		return CONTINUE;
+	pf__call_return_fd(j->call, fd, open_flags(j->call) & O_CLOEXEC);
+	close(fd);
+	return ANSWERED;
+}

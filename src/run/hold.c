@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files held in memory: the memfd that programs get, and how it is filled.
+ *
+ * All that follows on the descriptor (read, write, mmap, dup, locks) is the kernel's work and not
+ * seen here. Who has it open is asked of the kernel by leases: a read lease is refused while anyone
+ * has it open for writing, a write lease while anyone else has it open at all; mappings and
+ * descriptors on their way through sockets count.
+ */
+#include "run/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PIECE (1u << 20)
+
+static int reopen(int fd, int flags)
+{
+	char link[32];
+	int copy;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	copy = open(link, flags | O_CLOEXEC);
+	return copy < 0 ? -errno : copy;
+}
+
+int hold_reopen(const struct object *o, int flags)
+{
+	const int kept = O_ACCMODE | O_APPEND | O_NONBLOCK | O_PATH | O_NOATIME;
+	int fd = reopen(o->fd, flags & kept);
+
+	/* O_NOATIME is for the owner of the memfd, which we may not be */
+	return fd == -EPERM ? reopen(o->fd, flags & kept & ~O_NOATIME) : fd;
+}
+
+static bool lease(int fd, int kind)
+{
+	if (fcntl(fd, F_SETLEASE, kind) < 0)
+		return false;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
+bool hold_has_writers(const struct object *o)
+{
+	return !lease(o->fd, F_RDLCK);
+}
+
+bool hold_in_use(const struct object *o)
+{
+	return !lease(o->fd, F_WRLCK);
+}
+
+bool hold_any_written(struct pf__run *r)
+{
+	return atomic_load(&r->n_written) != 0;
+}
+
+void hold_overlay(struct object *o, struct stat *st)
+{
+	struct stat mem;
+
+	if (!o->held || !o->written || fstat(o->fd, &mem) < 0)
+		return;
+	st->st_size = mem.st_size;
+	st->st_blocks = mem.st_blocks;
+	st->st_mtim = mem.st_mtim;
+	if (mem.st_ctim.tv_sec > st->st_ctim.tv_sec ||
+	    (mem.st_ctim.tv_sec == st->st_ctim.tv_sec &&
+	     mem.st_ctim.tv_nsec > st->st_ctim.tv_nsec))
+		st->st_ctim = mem.st_mtim;
+}
+
+/* ---- filling --------------------------------------------------------------------------------- */
+
+/* What the server has, into the memfd. The bytes read or negative errno. */
+static int64_t read_all(int memfd, struct pf_file *file, uint64_t limit)
+{
+	PF_AUTO_FREE char *buf = NULL;
+	uint64_t at = 0;
+	struct stat st;
+	size_t piece;
+
+	if (pf_fstat(file, &st) < 0)
+		return -EIO;
+	piece = st.st_size > 0 && st.st_size < PIECE ? (size_t)st.st_size + 1 : PIECE;
+	buf = pf__malloc(piece);
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = pf_pread(file, buf, piece, (off_t)at);
+
+		if (n < 0)
+			return n;
+		if (n > 0 && pwrite(memfd, buf, (size_t)n, (off_t)at) != n)
+			return -ENOMEM;
+		at += (uint64_t)n;
+		if (n == 0 || ((off_t)at >= st.st_size && (size_t)n < piece))
+			return (int64_t)at;
+		if (at > limit)
+			return -EFBIG;
+	}
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static void note_times(struct object *o, int memfd, const struct stat *st)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+
+	o->mtime = o->sent_mtime = st->st_mtim;
+	o->ctime = st->st_ctim;
+	futimens(memfd, times);
+}
+
+int hold_fill(struct object *o, struct pf_file *file, bool truncated)
+{
+	PF_AUTO_CLOSE int memfd = -1;
+	struct stat st;
+	int64_t n = 0;
+	int err = pf_fstat(file, &st);
+
+	if (err)
+		return err;
+	/* Programs' own changes stand; else what has not changed since. */
+	if (o->held && !truncated &&
+	    (o->written || (same_time(st.st_mtim, o->mtime) && same_time(st.st_ctim, o->ctime))))
+		return 0;
+	memfd = reopen(o->fd, O_RDWR);
+	if (memfd < 0)
+		return memfd;
+	if (!truncated)
+		n = read_all(memfd, file, o->exec ? UINT64_MAX : o->run->hold_bytes);
+	if (n < 0)
+		return (int)n;
+	if (ftruncate(memfd, (off_t)n) < 0)
+		return -errno;
+	if (truncated) {
+		free(o->base);
+		o->base = NULL;
+		o->base_size = o->base_room = 0;
+	}
+	note_times(o, memfd, &st);
+	o->held = true;
+	return 0;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of src/run/ share.
+ *
+ * A trapped call goes: calls.c (the table: which call has its path, descriptor and flags where) ->
+ * resolve.c (where does the path lead?) -> outside: the kernel does the call, or does it with the
+ * path that we found (redirect.c); inside: a handler of call_*.c answers from libportfire.
+ *
+ * What a program holds open of a file system is an object (object.c): a stand-in that the kernel
+ * knows (a memfd with the file's data, an empty private directory), found again by its device and
+ * inode number, behind which stands an inode of the library.
+ *
+ * Locks, in the order in which they are taken; none but an object's is held across a request to a
+ * server: obj->lock; run->mounts_lock; run->objects_lock; run->who_lock.
+ */
+#ifndef PF_RUN_INTERNAL_H
+#define PF_RUN_INTERNAL_H
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "launch/device.h"
+#include "run/run.h"
+#include "vfs/super.h"
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* ---- mounts ---------------------------------------------------------------------------------- */
+
+enum mount_state { MOUNT_STARTING, MOUNT_READY, MOUNT_FAILED };
+
+/* One file system that the run shows. Referenced. */
+struct mount {
+	struct pf__list link; /* run->mounts; run->mounts_lock */
+	_Atomic int refs;
+	struct pf__run *run;
+	char *point; /* absolute, canonical, without a slash at its end */
+	size_t len;  /* of point */
+	unsigned id; /* in mountinfo */
+	bool inside; /* mounted by a program of the run: ours to stop */
+	ino_t peer_ino;
+	char *source, *type, *options; /* for mountinfo */
+	bool read_only;
+	pthread_mutex_t lock;
+	pthread_cond_t ready;
+	enum mount_state state;  /* lock */
+	struct pf_fs *_Atomic fs; /* once READY */
+	struct pf__device_mount *pending;
+	bool ended; /* lock: unmounted, or being so */
+};
+
+/* The mount that owns the canonical path (the longest that is a prefix of it), referenced; NULL:
+ * none. *exact (may be NULL): the path is its mountpoint. */
+struct mount *mount_of(struct pf__run *r, const char *path, size_t len, bool *exact);
+/* Ready to serve? Waits for INIT. 0 or -ENOTCONN. */
+int mount_wait(struct mount *m);
+struct mount *mount_get(struct mount *m);
+void mount_put(struct mount *m);
+void mounts_sync(struct pf__run *r); /* FUSE_SYNCFS to all */
+bool mounts_any(struct pf__run *r);
+extern const struct pf__device_ops run_device_ops;
+/* umount2() of a canonical path. 0, -EINVAL not ours, -EBUSY. */
+int mount_end(struct pf__run *r, const char *path, int flags);
+/* The text of mountinfo ("mountinfo") or of mounts ("mounts") with ours behind the kernel's of that
+ * process: a memfd or negative errno. */
+int mount_table(struct pf__run *r, pid_t tgid, const char *kind);
+
+/* ---- who calls ------------------------------------------------------------------------------- */
+
+struct object;
+
+/* One thread of a program, as it was when it last called. Referenced. */
+struct who {
+	struct pf__list link; /* run->who_lock */
+	_Atomic int refs;
+	pid_t tid, tgid;
+	int64_t checked; /* ms: read from /proc then */
+	unsigned gen;    /* run->creds_gen then */
+	uid_t uid;       /* real ones, for access(2) */
+	gid_t gid;
+	struct pf_caller caller;
+	gid_t *groups;
+	struct { /* its working directory; run->who_lock */
+		bool known;
+		unsigned gen;
+		int64_t checked;
+		struct object *dir; /* one of ours, referenced; else */
+		char *path;         /* what the kernel calls it */
+	} cwd;
+};
+
+/* The caller of this call. NULL: gone. */
+struct who *who_of(struct pf__run *r, const struct pf__call *call);
+void who_put(struct pf__run *r, struct who *w);
+/* Its working directory: an object (referenced), or a path in buf. 0 or negative errno. */
+int who_cwd(struct pf__run *r, struct who *w, struct object **dir, char *buf,
+	    size_t size);
+/* Credentials, working directories change: what is known of them is void. */
+void who_creds_change(struct pf__run *r);
+void who_cwd_changes(struct pf__run *r);
+/* Nothing holds on to directories any more. */
+void who_forget_cwds(struct pf__run *r);
+void who_free_all(struct pf__run *r);
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+enum object_kind { OBJECT_FILE, OBJECT_DIR, OBJECT_OTHER };
+
+struct object {
+	struct pf__list by_id, by_inode, all; /* run->objects_lock */
+	_Atomic int refs;
+	struct pf__run *run;
+	struct mount *m;
+	enum object_kind kind;
+	const void *inode; /* the library's; alive while handle is open */
+	dev_t dev;         /* of the stand-in */
+	ino_t ino;
+	char *path; /* canonical, in the whole tree; run->objects_lock */
+	bool gone;  /* path is no more; the same */
+	unsigned private_number; /* of the private directory */
+	unsigned marked;         /* by the sweep that saw it in use last */
+	int64_t used;            /* ms; when it was last given out */
+
+	pthread_mutex_t lock;   /* the following ones */
+	struct pf_file *handle; /* O_PATH, as the one who came first */
+	int fd; /* the stand-in: O_RDONLY of the memfd, O_PATH of the directory */
+	/* files */
+	_Atomic bool held;      /* the memfd has the data */
+	_Atomic bool written;   /* it was given out for writing and may differ */
+	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
+	bool exec;              /* has a name to be executed by */
+	int watch;              /* inotify's, -1 */
+	struct pf_file *reader; /* keep the file open at the server */
+	struct pf_file *writer; /* and take what was written */
+	void *base;             /* what the server has */
+	size_t base_size, base_room;
+	struct timespec mtime, ctime; /* the server's, when base was */
+	struct timespec sent_mtime;
+	int error; /* of writing back, until fsync tells it */
+	bool failed;
+	unsigned round; /* of flush_all(); run->objects_lock */
+	/* directories */
+	struct pf_file *listing; /* being read */
+	uint64_t listing_at;
+};
+
+int objects_open(struct pf__run *r);
+void objects_close(struct pf__run *r);
+/* The object that a stand-in belongs to, referenced; NULL: none of ours. */
+struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino);
+struct object *object_by_inode(struct pf__run *r, const void *inode);
+/* The object of what file is open on (file is only looked at), at that canonical path. 0 or errno. */
+int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+		   struct object **o);
+/* The object behind the caller's descriptor, or /proc/TID/NAME, referenced; NULL. */
+struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd);
+struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name);
+void object_put(struct object *o);
+/* Its path as it is now. 0, or -ENOENT: it has none any more; buf has the last one. */
+int object_path(struct object *o, char *buf, size_t size);
+/* Names have changed: a rename, a removal. */
+void objects_renamed(struct pf__run *r, const char *from, const char *to);
+void objects_exchanged(struct pf__run *r, const char *from, const char *to);
+void objects_removed(struct pf__run *r, const char *path);
+void objects_linked(struct object *o, const char *path);
+/* Forget it, if nobody but the caller, whose reference goes, has it. */
+void object_drop(struct object *o);
+/* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
+unsigned objects_sweep(struct pf__run *r, struct mount *m);
+
+/* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */
+
+/* Fill the stand-in, or bring it up to date; file is open at the server for reading, or was just
+ * truncated. Under o->lock. */
+int hold_fill(struct object *o, struct pf_file *file, bool truncated);
+/* A descriptor of the stand-in with these open flags. */
+int hold_reopen(const struct object *o, int flags);
+bool hold_has_writers(const struct object *o);
+bool hold_in_use(const struct object *o);
+/* Before it is given out for writing: from now on what differs goes to the server. Under o->lock. */
+int flush_begin(struct object *o);
+/* The server has cut it to length itself. The same. */
+int flush_truncated(struct object *o, size_t length);
+/* Send what differs. Under o->lock. 0 or negative errno. */
+int flush_object(struct object *o);
+/* Those that were closed: send, release, forget. Drains what inotify has told. */
+void flush_closed(struct pf__run *r);
+/* The same, at each call: not for long when another does it. */
+void flush_closed_quick(struct pf__run *r);
+void flush_all(struct pf__run *r, struct mount *m);
+/* size, blocks and mtime of a file that programs may have written to. */
+void hold_overlay(struct object *o, struct stat *st);
+/* Is anything held that may differ from what the server has? */
+bool hold_any_written(struct pf__run *r);
+int flush_thread_start(struct pf__run *r);
+void flush_thread_stop(struct pf__run *r);
+
+/* ---- where a path leads ---------------------------------------------------------------------- */
+
+struct place {
+	struct mount *m;  /* referenced; NULL: outside */
+	struct object *o; /* referenced; named by a descriptor: path is "" or what it was */
+	bool detour;      /* outside, but the kernel would not find the way */
+	bool magic;       /* /proc/.../fd/N and the like of our object o */
+	char path[PATH_MAX]; /* canonical but for a last link that is not followed */
+};
+
+/* One trapped call on its way. */
+struct job {
+	struct pf__run *r;
+	struct pf__call *call;
+	struct who *who;       /* job_who() */
+	struct mount *view_of; /* whose view it is; not referenced */
+	struct pf_fs view;     /* as the caller */
+};
+
+#define PLACE_FOLLOW  (1u << 0)
+#define PLACE_EMPTY   (1u << 1) /* "" is the descriptor itself */
+#define PLACE_CAREFUL (1u << 2) /* look at each component: the quick way met a symlink */
+#define PLACE_NAMED   (1u << 3) /* the walk's own: a name was passed, ".." is not simple any more */
+
+int place_find(struct job *j, int dirfd, const char *path, unsigned flags, struct place *p);
+void place_clear(struct place *p);
+/* The path within its file system. */
+static inline const char *place_inside(const struct place *p)
+{
+	return p->path[p->m->len] ? p->path + p->m->len : "/";
+}
+/* Is it /proc/PID/fd/N, /proc/PID/cwd, root or exe (or of a task)? The pid, and "fd/N" in *name; 0. */
+pid_t place_magic(const char *path, const char **name);
+/* What is remembered of paths is void (a link was made, something renamed or mounted). */
+void places_change(struct pf__run *r);
+/* Is it known that this path leads nowhere near? Quick. */
+bool place_known_outside(struct job *j, const char *path, size_t len, bool follow);
+void place_know_outside(struct job *j, const char *path, size_t len, bool follow);
+
+/* Who calls, asked for when it is needed; NULL: gone. */
+struct who *job_who(struct job *j);
+/* Set up j->view for calls as the caller. 0 or negative errno. */
+int job_view(struct job *j, struct mount *m);
+void job_end(struct job *j);
+
+/* ---- redirect.c ------------------------------------------------------------------------------ */
+
+/* Make the caller do its call with other paths: of args[index[i]], text[i]. Answers it. */
+void redirect_paths(struct job *j, const unsigned *index, const char *const *text, unsigned n);
+/* Make it change to the directory that fd is. */
+void redirect_chdir(struct job *j, int fd);
+
+/* ---- handlers -------------------------------------------------------------------------------- */
+
+/* A handler's answer is the call's result or negative errno; or one of these. */
+#define ANSWERED INT64_MIN       /* it has answered the call itself */
+#define CONTINUE (INT64_MIN + 1) /* let the kernel do it */
+#define PASS     (INT64_MIN + 2) /* it is the device's */
+
+struct spec;
+/* p leads inside (p->m), or names an object (p->o too). */
+typedef int64_t (*path_fn)(struct job *j, struct place *p, const struct spec *s);
+/* The caller's descriptor is one of ours. */
+typedef int64_t (*fd_fn)(struct job *j, struct object *o);
+
+/* Where a call has what; -1: it has none. */
+struct spec {
+	int nr;
+	path_fn path_fn;
+	fd_fn fd_fn;
+	pf__call_fn own_fn; /* does all itself */
+	signed char dirfd, path, flags;
+	unsigned how; /* HOW_* */
+};
+#define HOW_FOLLOW      (1u << 0)
+#define HOW_NOFOLLOW_AT (1u << 1) /* AT_SYMLINK_NOFOLLOW among its flags: not, else it follows */
+#define HOW_FOLLOW_AT   (1u << 2) /* AT_SYMLINK_FOLLOW: it does, else not */
+#define HOW_EMPTY_AT    (1u << 3) /* AT_EMPTY_PATH */
+#define HOW_NULL_FD     (1u << 4) /* without a path it is about the descriptor */
+#define HOW_LINKS       (1u << 5) /* may make links elsewhere */
+#define HOW_CWD         (1u << 6) /* changes the working directory */
+
+const struct pf__trap *run_traps(size_t *n);
+const struct spec *spec_of(int nr);
+enum pf__call_end call_end(struct job *j, int64_t result);
+/* Without a mount, and with nothing of one in anybody's hands. */
+bool nothing_is_ours(const struct pf__run *r);
+/* The caller's path: its length, or negative errno. */
+ssize_t job_read_path(struct job *j, uint64_t address, char *path);
+
+int64_t on_stat(struct job *j, struct place *p, const struct spec *s);
+int64_t on_fstat(struct job *j, struct object *o);
+int64_t on_access(struct job *j, struct place *p, const struct spec *s);
+int64_t on_readlink(struct job *j, struct place *p, const struct spec *s);
+int64_t on_statfs(struct job *j, struct place *p, const struct spec *s);
+int64_t on_fstatfs(struct job *j, struct object *o);
+int64_t readlink_magic(struct job *j, struct object *o, uint64_t address, uint64_t size);
+int64_t readlink_special(struct job *j, const struct place *p, const struct spec *s);
+/* Outside, but with a part of ours. CONTINUE: no. */
+int64_t open_special(struct job *j, const struct place *p, const struct spec *s);
+/* What go-fuse opens before it serves. */
+bool is_poll_hack(const struct place *p);
+int open_flags(const struct pf__call *call);
+int64_t on_open(struct job *j, struct place *p, const struct spec *s);
+enum pf__call_end on_openat2(void *ctx, struct pf__call *call);
+int64_t on_mkdir(struct job *j, struct place *p, const struct spec *s);
+int64_t on_mknod(struct job *j, struct place *p, const struct spec *s);
+int64_t on_unlink(struct job *j, struct place *p, const struct spec *s);
+int64_t on_chmod(struct job *j, struct place *p, const struct spec *s);
+int64_t on_fchmod(struct job *j, struct object *o);
+int64_t on_chown(struct job *j, struct place *p, const struct spec *s);
+int64_t on_fchown(struct job *j, struct object *o);
+int64_t on_utimens(struct job *j, struct place *p, const struct spec *s);
+int64_t on_truncate(struct job *j, struct place *p, const struct spec *s);
+int64_t on_ftruncate(struct job *j, struct object *o);
+int64_t on_xattr(struct job *j, struct place *p, const struct spec *s);
+int64_t on_fxattr(struct job *j, struct object *o);
+int64_t on_chdir(struct job *j, struct place *p, const struct spec *s);
+int64_t on_refuse(struct job *j, struct place *p, const struct spec *s);
+int64_t on_symlink(struct job *j, struct place *p, const struct spec *s);
+int64_t on_getdents(struct job *j, struct object *o);
+int64_t on_fsync(struct job *j, struct object *o);
+int64_t on_fd_refuse(struct job *j, struct object *o);
+enum pf__call_end on_rename(void *ctx, struct pf__call *call);
+enum pf__call_end on_link(void *ctx, struct pf__call *call);
+enum pf__call_end on_sync(void *ctx, struct pf__call *call);
+enum pf__call_end on_getcwd(void *ctx, struct pf__call *call);
+enum pf__call_end on_fchdir(void *ctx, struct pf__call *call);
+enum pf__call_end on_creds(void *ctx, struct pf__call *call);
+enum pf__call_end on_exec(void *ctx, struct pf__call *call);
+enum pf__call_end on_umount(void *ctx, struct pf__call *call);
+enum pf__call_end on_mount(void *ctx, struct pf__call *call);
+enum pf__call_end on_bind(void *ctx, struct pf__call *call);
+enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
+
+/* ---- call_open.c */
+/* Give the caller a descriptor of o. */
+int64_t give_object(struct job *j, struct object *o, int flags);
+/* A handle to fill a file by, also when the caller may not read it. */
+int open_to_read(struct job *j, const struct place *p, struct pf_file **file);
+/* ---- call_stat.c */
+int object_stat(struct job *j, struct object *o, struct stat *st);
+/* A file that may be executed, filled. 0 or errno. */
+int object_for_exec(struct job *j, struct place *p, struct object **o);
+
+struct pf__run {
+	struct pf__run_config config;
+	struct pf_options options; /* for what is mounted inside */
+	struct pf__supervisor *s;
+	struct pf__devices *devices;
+	uint64_t hold_bytes;
+	pthread_rwlock_t mounts_lock;
+	struct pf__list mounts;
+	_Atomic unsigned n_mounts, next_mount;
+	unsigned mounting; /* threads that wait for INIT, or unmount; mounts_lock */
+	pthread_mutex_t who_lock;
+	struct pf__list who[256];
+	unsigned n_who;
+	_Atomic unsigned creds_gen, cwd_gen, place_gen;
+	_Atomic int64_t cwd_changed, place_changed; /* ms */
+	pthread_mutex_t objects_lock;
+	struct pf__list by_id[1024], by_inode[1024], objects;
+	unsigned n_objects, sweep;
+	_Atomic unsigned given, given_dirs, n_written, round;
+	char *private; /* where private directories are */
+	int private_fd;
+	dev_t private_dev, memfd_dev;
+	_Atomic unsigned next_private;
+	int inotify, flush_wake;
+	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
+	unsigned long flush_thread;
+	bool flush_running;
+	_Atomic bool ending;
+	_Atomic unsigned lost; /* files whose data could not be written back */
+	uint64_t seed;
+	_Atomic uint64_t *known; /* place.c */
+};
+
+void run_say(struct pf__run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int64_t run_now_ms(void);
+
+#endif

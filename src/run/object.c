@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Objects: what programs hold open of a file system, and the stand-ins by which it is found again.
+ *
+ * The table holds one reference to each; it goes by objects_sweep() alone, when nobody else has one
+ * and no program has the stand-in open: a file's stand-in tells by a lease, a directory's is looked
+ * for in /proc (working directories send no event when they change).
+ */
+#include "run/internal.h"
+#include "base/hash.h"
+#include "launch/command.h"
+#include "vfs/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SWEEP_KEEP_MS 2000 /* a descriptor may be on its way to its program */
+#define MANY_OBJECTS  2048 /* directories are swept beyond that */
+
+int objects_open(struct pf__run *r)
+{
+	PF_AUTO_CLOSE int fd = memfd_create("portfire", MFD_CLOEXEC);
+	struct stat st;
+	int err = pf__private_directory(&r->private);
+
+	if (err)
+		return err;
+	chmod(r->private, 0711); /* who executes may be somebody else */
+	r->private_fd = open(r->private, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r->private_fd < 0 || fd < 0 || fstat(r->private_fd, &st) < 0)
+		return -errno;
+	r->private_dev = st.st_dev;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	r->memfd_dev = st.st_dev;
+	r->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	return r->inotify < 0 ? -errno : 0;
+}
+
+static struct pf__list *id_bucket(struct pf__run *r, dev_t dev, ino_t ino)
+{
+	return &r->by_id[pf__hash_u64(r->seed, ino ^ (uint64_t)dev << 40) %
+			 (sizeof r->by_id / sizeof r->by_id[0])];
+}
+
+static struct pf__list *inode_bucket(struct pf__run *r, const void *inode)
+{
+	return &r->by_inode[pf__hash_u64(r->seed, (uintptr_t)inode) %
+			    (sizeof r->by_inode / sizeof r->by_inode[0])];
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
+{
+	struct object *found = NULL;
+	struct pf__list *pos, *head = id_bucket(r, dev, ino);
+
+	if (dev != r->memfd_dev && dev != r->private_dev)
+		return NULL;
+	pthread_mutex_lock(&r->objects_lock);
+	pf__list_for_each (pos, head) {
+		struct object *o = pf__list_entry(pos, struct object, by_id);
+
+		if (o->dev == dev && o->ino == ino) {
+			found = o;
+			atomic_fetch_add(&o->refs, 1);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&r->objects_lock);
+	return found;
+}
+
+static struct object *find_inode(struct pf__run *r, const void *inode)
+{
+	struct pf__list *pos, *head = inode_bucket(r, inode);
+
+	pf__list_for_each (pos, head) {
+		struct object *o = pf__list_entry(pos, struct object, by_inode);
+
+		if (o->inode == inode) {
+			atomic_fetch_add(&o->refs, 1);
+			return o;
+		}
+	}
+	return NULL;
+}
+
+struct object *object_by_inode(struct pf__run *r, const void *inode)
+{
+	struct object *o;
+
+	pthread_mutex_lock(&r->objects_lock);
+	o = find_inode(r, inode);
+	pthread_mutex_unlock(&r->objects_lock);
+	return o;
+}
+
+struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
+{
+	char path[96];
+	struct stat st;
+
+	if (!atomic_load_explicit(&r->given, memory_order_relaxed))
+		return NULL;
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
+	return stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
+}
+
+struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd)
+{
+	char name[32];
+
+	if (fd < 0)
+		return NULL;
+	snprintf(name, sizeof name, "fd/%d", fd);
+	return object_of_proc(r, call->tid, name);
+}
+
+void object_put(struct object *o)
+{
+	if (o)
+		atomic_fetch_sub(&o->refs, 1);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int make_memfd(struct object *o)
+{
+	char name[128], link[32];
+	const char *base = strrchr(o->path, '/');
+	int fd;
+
+	snprintf(name, sizeof name, "portfire:%.100s", base ? base + 1 : o->path);
+	fd = memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	fchmod(fd, 0777); /* who may open it was asked before; it may be another user's to execute */
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	o->fd = open(link, O_RDONLY | O_CLOEXEC);
+	close(fd);
+	return o->fd < 0 ? -errno : 0;
+}
+
+static int make_directory(struct object *o)
+{
+	struct pf__run *r = o->run;
+	char name[32];
+
+	o->private_number = atomic_fetch_add(&r->next_private, 1);
+	snprintf(name, sizeof name, "d%u", o->private_number);
+	if (mkdirat(r->private_fd, name, 0777) < 0)
+		return -errno;
+	fchmodat(r->private_fd, name, 0777, 0);
+	o->fd = openat(r->private_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return o->fd < 0 ? -errno : 0;
+}
+
+static int make_stand_in(struct object *o)
+{
+	struct stat st;
+	int err = o->kind == OBJECT_DIR ? make_directory(o) : make_memfd(o);
+
+	if (err)
+		return err;
+	if (fstat(o->fd, &st) < 0)
+		return -errno;
+	o->dev = st.st_dev;
+	o->ino = st.st_ino;
+	return 0;
+}
+
+/* What it was executed by. */
+static void remove_link(struct object *o)
+{
+	char name[PATH_MAX];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(name, sizeof name, "%s/x%u", o->run->private, o->private_number);
+	d = opendir(name);
+	while (d && (e = readdir(d)))
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+	rmdir(name);
+}
+
+/* Nobody else knows it. */
+static void object_free(struct object *o)
+{
+	struct pf__run *r = o->run;
+	char name[32];
+
+	if (o->watch >= 0)
+		inotify_rm_watch(r->inotify, o->watch);
+	if (o->listing)
+		pf_close(o->listing);
+	if (o->reader)
+		pf_close(o->reader);
+	if (o->writer)
+		pf_close(o->writer);
+	if (o->handle)
+		pf_close(o->handle);
+	if (o->fd >= 0)
+		close(o->fd);
+	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
+		snprintf(name, sizeof name, "d%u", o->private_number);
+		unlinkat(r->private_fd, name, AT_REMOVEDIR);
+	}
+	if (o->exec)
+		remove_link(o);
+	free(o->base);
+	pf__free(o->path);
+	mount_put(o->m);
+	pthread_mutex_destroy(&o->lock);
+	pf__free(o);
+}
+
+static enum object_kind kind_of(uint32_t type)
+{
+	return type == S_IFREG ? OBJECT_FILE : type == S_IFDIR ? OBJECT_DIR : OBJECT_OTHER;
+}
+
+static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
+				 const char *path, int *err)
+{
+	struct object *o = pf__calloc(1, sizeof *o);
+	struct pf__inode *inode = file->of->inode;
+
+	*err = -ENOMEM;
+	if (!o)
+		return NULL;
+	o->run = r;
+	o->m = mount_get(m);
+	o->refs = 2; /* the table's and the caller's */
+	o->kind = kind_of(pf__inode_type(inode));
+	o->inode = inode;
+	o->fd = o->watch = -1;
+	o->private_number = (unsigned)-1;
+	o->used = run_now_ms();
+	pthread_mutex_init(&o->lock, NULL);
+	o->path = pf__strdup(path);
+	if (o->path)
+		*err = pf__file_as(NULL, file, &o->handle);
+	if (!*err)
+		*err = make_stand_in(o);
+	if (*err) {
+		object_free(o);
+		return NULL;
+	}
+	return o;
+}
+
+static void enter(struct pf__run *r, struct object *o)
+{
+	pf__list_add_head(id_bucket(r, o->dev, o->ino), &o->by_id);
+	pf__list_add_head(inode_bucket(r, o->inode), &o->by_inode);
+	pf__list_add_tail(&r->objects, &o->all);
+	r->n_objects++;
+}
+
+int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+		   struct object **out)
+{
+	struct object *o = object_by_inode(r, file->of->inode), *other;
+	bool sweep;
+	int err;
+
+	if (o) {
+		o->used = run_now_ms();
+		*out = o;
+		return 0;
+	}
+	o = object_new(r, m, file, path, &err);
+	if (!o)
+		return err;
+	pthread_mutex_lock(&r->objects_lock);
+	other = find_inode(r, o->inode);
+	if (!other)
+		enter(r, o);
+	sweep = r->n_objects > MANY_OBJECTS && r->n_objects % (MANY_OBJECTS / 2) == 0;
+	pthread_mutex_unlock(&r->objects_lock);
+	if (other)
+		object_free(o);
+	if (sweep)
+		objects_sweep(r, NULL);
+	*out = other ? other : o;
+	return 0;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+int object_path(struct object *o, char *buf, size_t size)
+{
+	bool gone;
+
+	pthread_mutex_lock(&o->run->objects_lock);
+	snprintf(buf, size, "%s", o->path);
+	gone = o->gone;
+	pthread_mutex_unlock(&o->run->objects_lock);
+	return gone ? -ENOENT : 0;
+}
+
+/* Is path at or below top? */
+static bool is_below(const char *path, const char *top, size_t len)
+{
+	return strncmp(path, top, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+static void set_path(struct object *o, const char *head, const char *tail)
+{
+	size_t n = strlen(head), k = strlen(tail);
+	char *path = pf__malloc(n + k + 1);
+
+	if (!path)
+		return; /* it keeps its old name */
+	memcpy(path, head, n);
+	memcpy(path + n, tail, k + 1);
+	pf__free(o->path);
+	o->path = path;
+}
+
+/* Under objects_lock. */
+static void move_below(struct pf__run *r, const char *from, const char *to)
+{
+	size_t len = strlen(from);
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &r->objects) {
+		struct object *o = pf__list_entry(pos, struct object, all);
+
+		if (!o->gone && is_below(o->path, from, len))
+			set_path(o, to, o->path + len);
+	}
+}
+
+static void remove_at(struct pf__run *r, const char *path)
+{
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &r->objects) {
+		struct object *o = pf__list_entry(pos, struct object, all);
+
+		if (!o->gone && strcmp(o->path, path) == 0)
+			o->gone = true;
+	}
+}
+
+void objects_renamed(struct pf__run *r, const char *from, const char *to)
+{
+	if (strcmp(from, to) == 0)
+		return;
+	pthread_mutex_lock(&r->objects_lock);
+	remove_at(r, to);
+	move_below(r, from, to);
+	pthread_mutex_unlock(&r->objects_lock);
+	who_cwd_changes(r);
+}
+
+void objects_exchanged(struct pf__run *r, const char *from, const char *to)
+{
+	/* No path begins like this one. */
+	static const char between[] = "\1exchange";
+
+	pthread_mutex_lock(&r->objects_lock);
+	move_below(r, from, between);
+	move_below(r, to, from);
+	move_below(r, between, to);
+	pthread_mutex_unlock(&r->objects_lock);
+	who_cwd_changes(r);
+}
+
+void objects_removed(struct pf__run *r, const char *path)
+{
+	pthread_mutex_lock(&r->objects_lock);
+	remove_at(r, path);
+	pthread_mutex_unlock(&r->objects_lock);
+}
+
+void objects_linked(struct object *o, const char *path)
+{
+	pthread_mutex_lock(&o->run->objects_lock);
+	if (o->gone) {
+		set_path(o, path, "");
+		o->gone = false;
+	}
+	pthread_mutex_unlock(&o->run->objects_lock);
+}
+
+/* ---- who has them open ----------------------------------------------------------------------- */
+
+static void mark(struct pf__run *r, const char *name)
+{
+	struct stat st;
+	struct object *o;
+
+	if (stat(name, &st) < 0)
+		return;
+	o = object_by_id(r, st.st_dev, st.st_ino);
+	if (o) {
+		o->marked = r->sweep;
+		object_put(o);
+	}
+}
+
+static void mark_fds(struct pf__run *r, const char *pid)
+{
+	char name[PATH_MAX];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(name, sizeof name, "/proc/%s/fd", pid);
+	d = opendir(name);
+	while (d && (e = readdir(d))) {
+		snprintf(name, sizeof name, "/proc/%s/fd/%s", pid, e->d_name);
+		if (e->d_name[0] != '.')
+			mark(r, name);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Directories that any process has open or stands in. Our own are only ours. */
+static void mark_directories(struct pf__run *r)
+{
+	char name[PATH_MAX];
+	struct dirent *e;
+	DIR *d = opendir("/proc");
+
+	r->sweep++;
+	while (d && (e = readdir(d))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (pid <= 0 || pid == getpid())
+			continue;
+		snprintf(name, sizeof name, "/proc/%s/cwd", e->d_name);
+		mark(r, name);
+		mark_fds(r, e->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+static bool in_use(const struct object *o, int64_t now, bool all)
+{
+	if (!all && now - o->used < SWEEP_KEEP_MS)
+		return true;
+	if (o->kind == OBJECT_DIR || o->as_path)
+		return o->marked == o->run->sweep;
+	return hold_in_use(o);
+}
+
+/* Under objects_lock. */
+static void take_unused(struct pf__run *r, const struct mount *m, bool all, struct pf__list *dead)
+{
+	int64_t now = run_now_ms();
+	struct pf__list *pos, *tmp;
+
+	pf__list_for_each_safe (pos, tmp, &r->objects) {
+		struct object *o = pf__list_entry(pos, struct object, all);
+
+		if ((m && o->m != m) || atomic_load(&o->refs) > 1 || o->written ||
+		    in_use(o, now, all || m))
+			continue;
+		pf__list_del(&o->by_id);
+		pf__list_del(&o->by_inode);
+		pf__list_del(&o->all);
+		r->n_objects--;
+		pf__list_add_tail(dead, &o->all);
+	}
+}
+
+void object_drop(struct object *o)
+{
+	struct pf__run *r = o->run;
+	bool drop;
+
+	pthread_mutex_lock(&r->objects_lock);
+	drop = atomic_load(&o->refs) == 2 && o->kind == OBJECT_FILE && !o->as_path && !o->written &&
+	       !hold_in_use(o);
+	if (drop) {
+		pf__list_del(&o->by_id);
+		pf__list_del(&o->by_inode);
+		pf__list_del(&o->all);
+		r->n_objects--;
+	}
+	pthread_mutex_unlock(&r->objects_lock);
+	if (drop)
+		object_free(o);
+	else
+		object_put(o);
+}
+
+static unsigned count_of(struct pf__run *r, const struct mount *m)
+{
+	struct pf__list *pos;
+	unsigned n = 0;
+
+	pf__list_for_each (pos, &r->objects)
+		n += pf__list_entry(pos, struct object, all)->m == m;
+	return n;
+}
+
+unsigned objects_sweep(struct pf__run *r, struct mount *m)
+{
+	static pthread_mutex_t sweeping = PTHREAD_MUTEX_INITIALIZER;
+	struct pf__list dead, *l;
+	unsigned left;
+
+	pf__list_init(&dead);
+	who_forget_cwds(r);
+	pthread_mutex_lock(&sweeping);
+	mark_directories(r);
+	pthread_mutex_lock(&r->objects_lock);
+	take_unused(r, m, false, &dead);
+	left = m ? count_of(r, m) : r->n_objects;
+	pthread_mutex_unlock(&r->objects_lock);
+	pthread_mutex_unlock(&sweeping);
+	while ((l = pf__list_pop(&dead)))
+		object_free(pf__list_entry(l, struct object, all));
+	return left;
+}
+
+void objects_close(struct pf__run *r)
+{
+	struct pf__list *l;
+
+	while ((l = pf__list_pop(&r->objects)))
+		object_free(pf__list_entry(l, struct object, all));
+	if (r->inotify >= 0)
+		close(r->inotify);
+	if (r->private_fd >= 0)
+		close(r->private_fd);
+	if (r->private)
+		rmdir(r->private);
+	pf__free(r->private);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The life of a run. */
+#include "run/internal.h"
+#include "base/errmsg.h"
+#include "base/hash.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOLD_BYTES_MAX (1ull << 30)
+#define KNOWN_SLOTS    8192
+
+int64_t run_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void run_say(struct pf__run *r, const char *fmt, ...)
+{
+	char line[PATH_MAX + 512];
+	va_list args;
+
+	if (!r->config.say)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof line, fmt, args);
+	va_end(args);
+	r->config.say(r->config.ctx, line);
+}
+
+/* A sixteenth of the memory, within reason. */
+static uint64_t default_hold(void)
+{
+	struct sysinfo info;
+	uint64_t bytes = HOLD_BYTES_MAX;
+
+	if (sysinfo(&info) == 0)
+		bytes = (uint64_t)info.totalram * info.mem_unit / 16;
+	return bytes < HOLD_BYTES_MAX ? bytes : HOLD_BYTES_MAX;
+}
+
+static int init_locks(struct pf__run *r)
+{
+	pthread_rwlock_init(&r->mounts_lock, NULL);
+	pthread_mutex_init(&r->who_lock, NULL);
+	pthread_mutex_init(&r->objects_lock, NULL);
+	pthread_mutex_init(&r->flush_lock, NULL);
+	pf__list_init(&r->mounts);
+	pf__list_init(&r->objects);
+	for (size_t i = 0; i < sizeof r->who / sizeof r->who[0]; i++)
+		pf__list_init(&r->who[i]);
+	for (size_t i = 0; i < sizeof r->by_id / sizeof r->by_id[0]; i++) {
+		pf__list_init(&r->by_id[i]);
+		pf__list_init(&r->by_inode[i]);
+	}
+	r->seed = pf__hash_seed();
+	r->known = pf__calloc(KNOWN_SLOTS * 2, sizeof *r->known);
+	return r->known ? 0 : -ENOMEM;
+}
+
+static int add_roles(struct pf__run *r)
+{
+	size_t n;
+	const struct pf__trap *traps = run_traps(&n);
+	int err = pf__supervisor_add_parallel_role(r->s, traps, n, r);
+
+	/* What we pass on is the device's: mount, and what is opened as /dev/fuse. */
+	return err ? err : pf__devices_new(&r->devices, r->s, &run_device_ops, r);
+}
+
+int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
+{
+	struct pf__run *r = pf__calloc(1, sizeof *r);
+	int err;
+
+	if (!r)
+		return pf__fail(-ENOMEM, "run:");
+	r->config = *config;
+	r->inotify = r->flush_wake = r->private_fd = -1;
+	r->next_mount = 1;
+	err = pf__options_read(&r->options, config->options);
+	r->hold_bytes = config->hold_bytes ? config->hold_bytes : default_hold();
+	if (!err)
+		err = init_locks(r);
+	if (!err)
+		err = objects_open(r);
+	if (!err)
+		err = pf__supervisor_new(&r->s);
+	if (!err)
+		err = add_roles(r);
+	if (!err)
+		err = flush_thread_start(r);
+	if (err) {
+		pf__run_free(r);
+		return err == -ENOMEM ? pf__fail(err, "run:") : err;
+	}
+	*out = r;
+	return 0;
+}
+
+struct pf__supervisor *pf__run_supervisor(struct pf__run *run)
+{
+	return run->s;
+}
+
+unsigned pf__run_flush(struct pf__run *r)
+{
+	flush_all(r, NULL);
+	return atomic_load(&r->lost);
+}
+
+void pf__run_free(struct pf__run *r)
+{
+	if (!r)
+		return;
+	atomic_store(&r->ending, true);
+	flush_thread_stop(r);
+	pf__run_unmount_all(r);
+	pf__supervisor_free(r->s);
+	pf__devices_free(r->devices);
+	who_free_all(r);
+	objects_close(r);
+	while (!pf__list_empty(&r->mounts)) {
+		struct pf__list *l = pf__list_pop(&r->mounts);
+
+		mount_put(pf__list_entry(l, struct mount, link));
+	}
+	pthread_rwlock_destroy(&r->mounts_lock);
+	pthread_mutex_destroy(&r->who_lock);
+	pthread_mutex_destroy(&r->objects_lock);
+	pthread_mutex_destroy(&r->flush_lock);
+	pf__free(r->known);
+	pf__free(r);
+}
