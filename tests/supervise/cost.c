@@ -124,8 +124,8 @@ static void measure(const char *name, void (*once)(void), int turns)
 		for (int i = 0; i < turns; i++)
 			once();
 		clock_gettime(CLOCK_MONOTONIC, &b);
-		ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
-		     turns;
+		ns =
+		    ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / turns;
 		best = ns < best ? ns : best;
 	}
 	printf("%-28s %8.0f\n", name, best);
