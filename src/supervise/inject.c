@@ -342,6 +342,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
 	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
 
+	pf__call_blocks();
 	if (executes)
 		t.leader = pf__call_process(call);
 	if (ptrace(PTRACE_SEIZE, call->tid, NULL,

@@ -21,19 +21,23 @@ struct pf__role {
 };
 
 /*
- * Threads that receive the calls of one listener. One of them at least is `waiting`, in RECV or on
- * its way to it, as long as threads can be made: who takes a call and leaves nobody waiting calls
- * another. Those that are too many are parked for a while, and then end.
+ * Threads that receive the calls of one listener. One waits in RECV (the kernel would wake all that
+ * do), handles the call that it got and comes again. Others are parked; the first of these stands
+ * by: when handlers do not return it waits in the place of those that have them.
  */
 struct pf__pool {
-	_Atomic int waiting;
-	pthread_mutex_t lock;      /* a leaf; held while a thread is made */
-	pthread_cond_t unpark;     /* CLOCK_MONOTONIC */
-	unsigned parked, tickets;  /* lock: how many sleep; how many of those were called */
-	unsigned threads;          /* lock */
-	bool ending;               /* lock */
-	struct pf__list receivers; /* lock, while not ending: those that run */
-	struct pf__receiver *left; /* lock: ended, and not yet joined */
+	_Atomic int waiting;          /* in RECV, or on their way to it */
+	_Atomic uint32_t taken;       /* calls, to see that things go on */
+	_Atomic bool watched;         /* somebody stands by, and looks at `taken` */
+	_Atomic int eager;            /* so many next calls are taken for ones that block */
+	pthread_mutex_t lock;         /* a leaf; held while a thread is made */
+	pthread_cond_t unpark, rouse; /* for who is parked, for who stands by; CLOCK_MONOTONIC */
+	unsigned parked, tickets;     /* lock: how many; how many of those were called */
+	bool standby;                 /* lock: one of those stands by */
+	unsigned threads;             /* lock */
+	bool ending;                  /* lock */
+	struct pf__list receivers;    /* lock, while not ending: those that run */
+	struct pf__receiver *left;    /* lock: ended, and not yet joined */
 };
 
 struct pf__listener {
@@ -60,7 +64,6 @@ struct pf__supervisor {
 	struct seccomp_notif *notif; /* the loop's */
 };
 
-/* Receive one call and have it handled. n has s->notif_size bytes. */
 void pf__call_from(struct pf__call *call, const struct pf__supervisor *s, int listener,
 		   const struct seccomp_notif *n);
 void pf__supervisor_dispatch(struct pf__supervisor *s, struct pf__call *call);

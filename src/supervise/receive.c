@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Receivers: threads that block in RECV, handle the call that they got, and come again. Two system
+ * Receivers: threads that block in RECV, handle the call that they got, and come again: two system
  * calls a trapped call, where the loop needs four.
+ *
+ * The kernel wakes all that wait in RECV for each call, and to wake somebody else costs as much as
+ * all the rest. So in the good case one thread waits and handles, nobody else runs, and another
+ * takes its place when
+ * - a handler says that it is going to block (pf__call_blocks()),
+ * - nothing has gone on for a millisecond or two: the thread that stands by sees that. Then more of
+ *   the kind is expected, and the next calls call another at once;
+ * - RECV does not sleep any more: there are more callers than one thread can serve.
  *
  * Before Linux 6.11 RECV does not return when nobody is left under the filter, and no kernel lets
  * another thread interrupt it but by a signal, whose handler would be the program's business. So
@@ -13,6 +21,7 @@
 #include "supervise/internal.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -20,13 +29,21 @@
 #include <unistd.h>
 
 #define MAX_THREADS 1024
-#define MAX_WAITING 2 /* in RECV: each call wakes them all */
-#define PARKED_S    2 /* until a thread that nobody needs ends */
+#define PARKED_MS   2000 /* until a thread that nobody needs ends */
+#define TICK_MS     1    /* who stands by looks, */
+#define QUIET_TICKS 20   /* until so long nothing came */
+#define EAGER_CALLS 32
+#define BUSY_NS     500 /* RECV took less: it did not sleep */
+#define BUSY_STREAK 4   /* so often in a row */
 
 struct pf__receiver {
 	struct pf__listener *l;
 	unsigned long thread;
 	struct pf__list link;
+	uint32_t last;              /* caller */
+	unsigned streak;            /* of RECVs that did not sleep, for another caller */
+	bool called;                /* made in order to wait, and counted as waiting already */
+	bool replaced;              /* for the call that it handles, another was called */
 	struct seccomp_notif notif; /* the last: the kernel's may be longer */
 };
 
@@ -34,8 +51,10 @@ struct pf__receiver {
 
 static void *receiver_main(void *arg);
 
+static __thread struct pf__receiver *self __attribute__((tls_model("initial-exec")));
+
 /* Under the lock. */
-static int make_thread(struct pf__listener *l)
+static int make_thread(struct pf__listener *l, bool called)
 {
 	struct pf__pool *p = &l->pool;
 	struct pf__receiver *r;
@@ -47,6 +66,7 @@ static int make_thread(struct pf__listener *l)
 	if (!r)
 		return -ENOMEM;
 	r->l = l;
+	r->called = called;
 	err = pf__sys.thread_create(&r->thread, receiver_main, r);
 	if (err) {
 		pf__free(r);
@@ -63,38 +83,115 @@ static int call_receiver(struct pf__listener *l)
 	struct pf__pool *p = &l->pool;
 	int err = 0;
 
-	p->waiting++;
 	pthread_mutex_lock(&p->lock);
+	p->waiting++;
 	if (p->parked > p->tickets) {
 		p->tickets++;
-		pthread_cond_signal(&p->unpark);
+		pthread_cond_signal(p->parked > p->tickets ? &p->unpark : &p->rouse);
 	} else {
-		err = p->ending ? -ESHUTDOWN : make_thread(l);
+		err = p->ending ? -ESHUTDOWN : make_thread(l, true);
 	}
-	pthread_mutex_unlock(&p->lock);
 	if (err)
 		p->waiting--;
+	pthread_mutex_unlock(&p->lock);
 	return err;
 }
 
-/* Until somebody needs us: true; or nobody does. */
-static bool park(struct pf__pool *p)
+static int nap(struct pf__pool *p, pthread_cond_t *cond, unsigned ms)
 {
 	struct timespec until;
-	bool called;
-	int err = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PARKED_S;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_cond_timedwait(cond, &p->lock, &until);
+}
+
+/* Under the lock, until we are called, or find that we are needed: then we count as waiting. */
+static bool stand_by(struct pf__pool *p)
+{
+	uint32_t seen = p->taken;
+	unsigned quiet = 0;
+
+	while (!p->tickets && !p->ending) {
+		if (!p->watched) {
+			pthread_cond_wait(&p->rouse, &p->lock);
+			seen = p->taken - p->watched; /* the call that has roused us counts */
+			quiet = 0;
+		} else if (nap(p, &p->rouse, TICK_MS) != ETIMEDOUT) {
+			continue;
+		} else if (seen != p->taken) {
+			seen = p->taken;
+			quiet = 0;
+		} else if (p->waiting == 0) {
+			p->waiting++;
+			p->eager = EAGER_CALLS;
+			return true;
+		} else if (++quiet >= QUIET_TICKS) {
+			p->watched = false;
+			if (seen != p->taken) /* he may have seen that we watch */
+				p->watched = true;
+		}
+	}
+	return false;
+}
+
+/* Under the lock. There shall be another that stands by. */
+static void replace_standby(struct pf__listener *l)
+{
+	struct pf__pool *p = &l->pool;
+
+	p->standby = false;
+	p->watched = false;
+	if (p->parked > p->tickets)
+		pthread_cond_signal(&p->unpark);
+	else if (!p->ending)
+		make_thread(l, false);
+}
+
+/* Until somebody needs us: true, and we count as waiting; or nobody does. */
+static bool park(struct pf__listener *l)
+{
+	struct pf__pool *p = &l->pool;
+	bool needed = false;
+	int err = 0;
+
 	pthread_mutex_lock(&p->lock);
 	p->parked++;
-	while (!p->tickets && !p->ending && !err)
-		err = pthread_cond_timedwait(&p->unpark, &p->lock, &until);
+	while (!needed && !p->tickets && !p->ending && !err) {
+		if (p->standby) {
+			err = nap(p, &p->unpark, PARKED_MS);
+			continue;
+		}
+		p->standby = true;
+		needed = stand_by(p);
+		p->parked--;
+		replace_standby(l);
+		p->parked++;
+	}
 	p->parked--;
-	called = p->tickets > 0;
-	p->tickets -= called;
+	if (!needed && p->tickets) {
+		p->tickets--;
+		needed = true;
+	}
 	pthread_mutex_unlock(&p->lock);
-	return called;
+	return needed;
+}
+
+/* Somebody shall look whether we come back from this call. */
+static void rouse_standby(struct pf__listener *l)
+{
+	struct pf__pool *p = &l->pool;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->standby) {
+		p->watched = true;
+		pthread_cond_signal(&p->rouse);
+	} else if (!p->ending && !p->parked) {
+		make_thread(l, false);
+	}
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* Each that ends joins the one before it; those that end with the pool are joined by its owner. */
@@ -129,16 +226,33 @@ static bool is_ending(struct pf__pool *p)
 
 /* ---- a receiver ----------------------------------------------------------------------------- */
 
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* Not through ioctl(), which sanitizers intercept: cancellation would leave by their frames. */
 static int receive(struct pf__receiver *r)
 {
+	int64_t before = now_ns();
 	long n;
 
 	memset(&r->notif, 0, r->l->s->notif_size); /* the kernel asks for that */
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 	n = syscall(SYS_ioctl, r->l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, &r->notif);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	return n < 0 ? -errno : 0;
+	if (n < 0)
+		return -errno;
+	/* One caller alone may come again before its receiver is back. */
+	if (now_ns() - before < BUSY_NS && r->last != r->notif.pid)
+		r->streak++;
+	else
+		r->streak = 0;
+	r->last = r->notif.pid;
+	return 0;
 }
 
 /* RECV has failed, because the caller was killed meanwhile, or because all were. */
@@ -149,38 +263,67 @@ static bool hung_up(struct pf__receiver *r)
 	return (poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLNVAL)) || is_ending(&r->l->pool);
 }
 
+void pf__call_blocks(void)
+{
+	struct pf__receiver *r = self;
+
+	if (!r || r->replaced)
+		return;
+	r->replaced = true;
+	if (r->l->pool.waiting == 0)
+		call_receiver(r->l);
+}
+
 static void handle(struct pf__receiver *r)
 {
+	struct pf__pool *p = &r->l->pool;
 	struct pf__call call;
 
-	if (--r->l->pool.waiting == 0)
-		call_receiver(r->l);
+	p->waiting--;
+	p->taken++;
+	r->replaced = false;
+	if (!p->watched)
+		rouse_standby(r->l);
+	if (p->eager > 0) {
+		p->eager--;
+		pf__call_blocks();
+	}
+	if (r->streak >= BUSY_STREAK) {
+		r->streak = 0;
+		pf__call_blocks();
+	}
 	pf__call_from(&call, r->l->s, r->l->watch.fd, &r->notif);
 	pf__supervisor_dispatch(r->l->s, &call);
+}
+
+/* Count as waiting, unless somebody else does. */
+static bool enlist(struct pf__pool *p)
+{
+	int none = 0;
+
+	return atomic_compare_exchange_strong(&p->waiting, &none, 1);
 }
 
 static void *receiver_main(void *arg)
 {
 	struct pf__receiver *r = arg;
 	struct pf__pool *p = &r->l->pool;
+	bool called = r->called;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	pthread_setname_np(pthread_self(), "pf-receiver");
-	for (;;) {
-		int err = receive(r);
+	self = r;
+	while (called || enlist(p) || park(r->l)) {
+		int err;
 
-		if (err) {
+		called = false;
+		while ((err = receive(r)))
 			if (hung_up(r))
 				break;
-			continue;
-		}
-		handle(r);
-		if (++p->waiting <= MAX_WAITING)
-			continue;
-		p->waiting--;
-		if (!park(p))
+		if (err)
 			break;
+		handle(r);
 	}
 	leave(r);
 	return NULL;
@@ -199,6 +342,7 @@ int pf__pool_start(struct pf__listener *l)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->unpark, &attr);
+	pthread_cond_init(&p->rouse, &attr);
 	pthread_condattr_destroy(&attr);
 	l->pooled = true;
 	err = call_receiver(l);
@@ -218,6 +362,7 @@ void pf__pool_cancel(struct pf__listener *l)
 		pf__list_for_each (pos, &p->receivers)
 			pthread_cancel(pf__list_entry(pos, struct pf__receiver, link)->thread);
 		pthread_cond_broadcast(&p->unpark);
+		pthread_cond_broadcast(&p->rouse);
 	}
 	pthread_mutex_unlock(&p->lock);
 }
@@ -241,6 +386,7 @@ void pf__pool_free(struct pf__listener *l)
 	while ((pos = pf__list_pop(&p->receivers)))
 		join(pf__list_entry(pos, struct pf__receiver, link));
 	join(p->left);
+	pthread_cond_destroy(&p->rouse);
 	pthread_cond_destroy(&p->unpark);
 	pthread_mutex_destroy(&p->lock);
 	l->pooled = false;

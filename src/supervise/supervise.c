@@ -44,7 +44,10 @@ static enum pf__call_end ask(struct pf__role *r, struct pf__call *call, bool rec
 		return PF_CALL_PASS;
 	if (!receivers || r->parallel)
 		return t->fn(r->ctx, call);
-	pthread_mutex_lock(&r->turn);
+	if (pthread_mutex_trylock(&r->turn)) {
+		pf__call_blocks();
+		pthread_mutex_lock(&r->turn);
+	}
 	end = t->fn(r->ctx, call);
 	pthread_mutex_unlock(&r->turn);
 	return end;

@@ -82,6 +82,12 @@ int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *tra
 int pf__supervisor_add_parallel_role(struct pf__supervisor *s, const struct pf__trap *traps,
 				     size_t ntraps, void *ctx);
 /*
+ * For a handler of a parallel role, before it waits for long (for a server's answer, say): another
+ * thread receives from now on. Without it that happens within some milliseconds. Costs nothing the
+ * second time, nor elsewhere than in such a handler.
+ */
+void pf__call_blocks(void);
+/*
  * A random number. With a parallel role, a call that has it in args[5] passes the filter without
  * being trapped: so pf__call_instead() does. Programs under the filter could find it out.
  */
@@ -149,7 +155,7 @@ struct pf__inject {
 	unsigned arg_in_data;  /* bit i: args[i] is an offset into data: its address is added */
 	const uint32_t *words; /* offsets of 8-byte words in data to which its address is added */
 	size_t nwords;
-	int fd;             /* a descriptor of ours that it gets first, close-on-exec; -1: none */
+	int fd; /* one of ours, not O_PATH, that it gets first, close-on-exec; -1: none */
 	unsigned arg_is_fd; /* bit i: args[i] becomes the number that fd has there */
 	bool close_fd;      /* the caller closes fd again afterwards, unless it has executed */
 };
