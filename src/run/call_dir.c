@@ -22,7 +22,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 {
 	struct object *o = p->o;
 	struct pf_file *file;
-	int err;
+	int err, fd;
 
 	(void)s;
 	if (o && o->kind != OBJECT_DIR)
@@ -46,11 +46,15 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 	atomic_store(&j->r->given, 1);
 	atomic_store(&j->r->given_dirs, 1);
 	o->used = run_now_ms();
-	redirect_chdir(j, o->fd);
+	fd = reopen_directory(o, 0);
+	if (fd >= 0) {
+		redirect_chdir(j, fd);
+		close(fd);
+	}
 	who_cwd_changes(j->r);
 	if (!p->o)
 		object_put(o);
-	return ANSWERED;
+	return fd < 0 ? fd : ANSWERED;
 }
 
 enum pf__call_end on_fchdir(void *ctx, struct pf__call *call)

@@ -28,15 +28,18 @@
 
 static int64_t give_fd(struct job *j, struct object *o, int fd, int flags)
 {
+	int number;
+
 	if (fd < 0)
 		return fd;
 	atomic_store_explicit(&j->r->given, 1, memory_order_relaxed);
 	if (o->kind == OBJECT_DIR)
 		atomic_store_explicit(&j->r->given_dirs, 1, memory_order_relaxed);
 	o->used = run_now_ms();
-	pf__call_return_fd(j->call, fd, flags & O_CLOEXEC);
+	/* We must not be the last to close what the program has closed already. */
+	number = pf__call_add_fd(j->call, fd, flags & O_CLOEXEC);
 	close(fd);
-	return ANSWERED;
+	return number;
 }
 
 /* When the last one closes it we want to know. */
@@ -50,7 +53,7 @@ static void watch_closing(struct object *o)
 	o->watch = inotify_add_watch(o->run->inotify, link, IN_CLOSE);
 }
 
-static int reopen_directory(const struct object *o, int flags)
+int reopen_directory(const struct object *o, int flags)
 {
 	const int kept = O_PATH | O_NONBLOCK | O_NOATIME;
 	int fd = openat(o->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | (flags & kept));
@@ -139,12 +142,23 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 	return err ? err : give_fd(j, o, fd, flags);
 }
 
+/* The kernel hands no O_PATH descriptors on, so the caller makes its own of ours. */
 static int64_t give_path(struct job *j, struct object *o, int flags)
 {
-	int fd = o->kind == OBJECT_DIR ? reopen_directory(o, flags) : hold_reopen(o, O_PATH);
+	char link[64];
+	struct pf__inject in = {.nr = __NR_openat,
+				.fd = -1,
+				.args = {(uint64_t)AT_FDCWD, 0, O_PATH | (flags & O_CLOEXEC)},
+				.arg_in_data = 1 << 1,
+				.data = link};
 
+	in.size = (size_t)snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)getpid(), o->fd) + 1;
 	o->as_path = true;
-	return give_fd(j, o, fd, flags);
+	o->used = run_now_ms();
+	atomic_store(&j->r->given, 1);
+	atomic_store(&j->r->given_dirs, 1);
+	pf__call_instead(j->call, &in);
+	return ANSWERED;
 }
 
 /* Takes file over: it lists the directory first. */

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
@@ -226,6 +228,35 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
+/* O_PATH descriptors do for a few calls only. */
+static bool is_path_only(const struct pf__call *call, int fd)
+{
+	char name[64], text[512], *flags;
+	PF_AUTO_CLOSE int info = -1;
+	ssize_t n;
+
+	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)call->tid, fd);
+	info = open(name, O_RDONLY | O_CLOEXEC);
+	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	flags = strstr(text, "flags:");
+	return flags && strtoul(flags + 6, NULL, 8) & O_PATH;
+}
+
+static int64_t answer_fd(struct job *j, const struct spec *s, struct object *o)
+{
+	int err = job_view(j, o->m);
+
+	if (err)
+		return err;
+	if (o->as_path && s->fd_fn != on_fstat && s->fd_fn != on_fstatfs &&
+	    is_path_only(j->call, (int)j->call->args[(int)s->dirfd]))
+		return -EBADF;
+	return s->fd_fn(j, o);
+}
+
 static enum pf__call_end on_fd(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
@@ -239,9 +270,7 @@ static enum pf__call_end on_fd(void *ctx, struct pf__call *call)
 	o = object_of_fd(j.r, call, (int)call->args[(int)s->dirfd]);
 	if (!o)
 		return call_end(&j, CONTINUE);
-	result = job_view(&j, o->m);
-	if (!result)
-		result = s->fd_fn(&j, o);
+	result = answer_fd(&j, s, o);
 	object_put(o);
 	return call_end(&j, result);
 }

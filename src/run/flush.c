@@ -25,6 +25,7 @@
 #define PIECE    (1u << 20)
 #define TIMER_MS 1000
 #define QUICK_MS 100
+#define AGAIN_MS 50
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
@@ -340,21 +341,54 @@ static struct object *object_by_watch(struct pf__run *r, int watch)
 	return found;
 }
 
+/*
+ * The kernel tells of a close before it counts one writer less. Who is told in between finds a
+ * writer: it is looked at again for a while.
+ */
+static void look_again(struct pf__run *r)
+{
+	struct pf__list *pos, *tmp;
+
+	pf__list_for_each_safe (pos, tmp, &r->closing) {
+		struct object *o = pf__list_entry(pos, struct object, closing);
+
+		look_at_closed(o);
+		if (o->written && run_now_ms() - o->told < AGAIN_MS)
+			continue;
+		pf__list_del(&o->closing);
+		object_drop(o);
+	}
+}
+
+/* Takes over the reference. */
+static void told_of_close(struct pf__run *r, struct object *o)
+{
+	look_at_closed(o);
+	if (!o->written) {
+		object_drop(o);
+		return;
+	}
+	o->told = run_now_ms();
+	if (pf__list_empty(&o->closing))
+		pf__list_add_tail(&r->closing, &o->closing);
+	else
+		object_put(o);
+}
+
 static void drain(struct pf__run *r)
 {
 	_Alignas(struct inotify_event) char buf[4096];
 	ssize_t n;
 
+	look_again(r);
 	while ((n = read(r->inotify, buf, sizeof buf)) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
 			struct object *o =
 			    e->mask & IN_CLOSE ? object_by_watch(r, e->wd) : NULL;
 
-			if (o) {
-				look_at_closed(o);
-				object_drop(o);
-			}
+			if (o)
+				told_of_close(r, o);
 			at += (ssize_t)(sizeof *e + e->len);
 		}
 	}
@@ -437,10 +471,10 @@ static void *flush_loop(void *arg)
 	pthread_setname_np(pthread_self(), "pf-flush");
 	while (!atomic_load(&r->ending)) {
 		struct pollfd p[2] = {{r->inotify, POLLIN, 0}, {r->flush_wake, POLLIN, 0}};
-		int64_t left = next - run_now_ms();
+		int64_t left = pf__list_empty(&r->closing) ? next - run_now_ms() : 1;
 
 		poll(p, 2, left < 0 ? 0 : (int)left);
-		if (p[0].revents)
+		if (p[0].revents || left == 1)
 			flush_closed(r);
 		if (run_now_ms() < next)
 			continue;

@@ -141,6 +141,8 @@ struct object {
 	struct timespec sent_mtime;
 	int error; /* of writing back, until fsync tells it */
 	bool failed;
+	struct pf__list closing; /* run->closing; run->flush_lock */
+	int64_t told;            /* ms; of a close; the same */
 	unsigned round; /* of flush_all(); run->objects_lock */
 	/* directories */
 	struct pf_file *listing; /* being read */
@@ -336,6 +338,8 @@ enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
 /* ---- call_open.c */
 /* Give the caller a descriptor of o. */
 int64_t give_object(struct job *j, struct object *o, int flags);
+/* A descriptor of a directory's stand-in that can be handed on. */
+int reopen_directory(const struct object *o, int flags);
 /* A handle to fill a file by, also when the caller may not read it. */
 int open_to_read(struct job *j, const struct place *p, struct pf_file **file);
 /* ---- call_stat.c */
@@ -367,6 +371,7 @@ struct pf__run {
 	dev_t private_dev, memfd_dev;
 	_Atomic unsigned next_private;
 	int inotify, flush_wake;
+	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
 	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
 	unsigned long flush_thread;
 	bool flush_running;

@@ -240,6 +240,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 		return NULL;
 	o->run = r;
 	o->m = mount_get(m);
+	pf__list_init(&o->closing);
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;

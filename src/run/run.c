@@ -53,6 +53,7 @@ static int init_locks(struct pf__run *r)
 	pthread_mutex_init(&r->who_lock, NULL);
 	pthread_mutex_init(&r->objects_lock, NULL);
 	pthread_mutex_init(&r->flush_lock, NULL);
+	pf__list_init(&r->closing);
 	pf__list_init(&r->mounts);
 	pf__list_init(&r->objects);
 	for (size_t i = 0; i < sizeof r->who / sizeof r->who[0]; i++)

@@ -50,6 +50,16 @@ int pf__call_return_fd(const struct pf__call *call, int fd, bool cloexec)
 	return pf__call_return(call, n < 0 ? -errno : n);
 }
 
+int pf__call_add_fd(const struct pf__call *call, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd a = {.id = call->id,
+					.srcfd = (uint32_t)fd,
+					.newfd_flags = cloexec ? O_CLOEXEC : 0};
+	int n = ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+
+	return n < 0 ? -errno : n;
+}
+
 int pf__call_replace_fd(const struct pf__call *call, int fd, int number, bool cloexec)
 {
 	struct seccomp_notif_addfd a = {.id = call->id,

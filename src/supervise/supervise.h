@@ -100,6 +100,9 @@ int pf__call_return(const struct pf__call *call, int64_t value); /* a result or 
 int pf__call_continue(const struct pf__call *call);              /* let the kernel do it */
 /* The call returns a new descriptor for what fd is (fd stays ours). cloexec as for open(2). */
 int pf__call_return_fd(const struct pf__call *call, int fd, bool cloexec);
+/* The caller gets a new descriptor for what fd is: its number there, or negative errno. The call still
+ * waits: so who closes fd before he answers leaves the caller the only one who has it open. */
+int pf__call_add_fd(const struct pf__call *call, int fd, bool cloexec);
 /* Make fd the caller's descriptor number `number`, as dup2 would. The call still waits. */
 int pf__call_replace_fd(const struct pf__call *call, int fd, int number, bool cloexec);
 
