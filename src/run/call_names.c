@@ -39,26 +39,34 @@ int64_t on_mknod(struct job *j, struct place *p, const struct spec *s)
 	return pf_mknod(&j->view, place_inside(p), mode, (dev_t)j->call->args[s->path + 2]);
 }
 
-/* How the path that the program gave ends: rmdir("a/.") is not rmdir("a"). */
-static int last_dots(struct job *j, uint64_t address)
+/*
+ * How the path that the program gave ends: rmdir("a/.") is not rmdir("a"). 0, the number of dots, or
+ * what is wrong with the directory before them.
+ */
+int last_dots(struct job *j, uint64_t address, const struct place *p)
 {
 	char path[PATH_MAX];
 	ssize_t n = job_read_path(j, address, path);
+	struct stat st;
+	int dots = 0, err;
 
 	while (n > 1 && path[n - 1] == '/')
 		n--;
-	if (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/'))
-		return 1;
-	return n >= 2 && path[n - 1] == '.' && path[n - 2] == '.' && (n == 2 || path[n - 3] == '/')
-		   ? 2
-		   : 0;
+	while (dots < 2 && n > dots && path[n - dots - 1] == '.')
+		dots++;
+	if (!dots || (n > dots && path[n - dots - 1] != '/'))
+		return 0;
+	if (!p->m || p->o)
+		return dots;
+	err = pf_lstat(&j->view, place_inside(p), &st);
+	return err ? err : dots;
 }
 
 int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 {
 	bool dir = s->flags < 0 && s->dirfd < 0 ? IS_NR(j, rmdir)
 						: (j->call->args[2] & AT_REMOVEDIR) != 0;
-	int dots = last_dots(j, j->call->args[(int)s->path]);
+	int dots;
 	char path[PATH_MAX];
 	size_t n;
 	bool exact;
@@ -68,8 +76,9 @@ int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 		return -EINVAL;
 	if (p->o)
 		return -EPERM;
+	dots = last_dots(j, j->call->args[(int)s->path], p);
 	if (dots)
-		return !dir ? -EISDIR : dots == 1 ? -EINVAL : -ENOTEMPTY;
+		return dots < 0 ? dots : !dir ? -EISDIR : dots == 1 ? -EINVAL : -ENOTEMPTY;
 	strcpy(path, p->path);
 	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
@@ -77,6 +86,7 @@ int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 	mount_put(mount_of(j->r, path, n, &exact));
 	if (exact)
 		return dir ? -EBUSY : -EISDIR;
+	flush_closed_for_names(j->r);
 	err = dir ? pf_rmdir(&j->view, place_inside(p)) : pf_unlink(&j->view, place_inside(p));
 	if (!err)
 		objects_removed(j->r, path);
@@ -144,6 +154,8 @@ int64_t on_chown(struct job *j, struct place *p, const struct spec *s)
 	bool follow =
 	    s->flags >= 0 ? !(a[(int)s->flags] & AT_SYMLINK_NOFOLLOW) : s->how & HOW_FOLLOW;
 
+	if (s->flags >= 0 && a[(int)s->flags] & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
 	if (p->o)
 		return chown_object(j, p->o, uid, gid);
 	return follow ? pf_chown(&j->view, place_inside(p), uid, gid)
@@ -241,6 +253,9 @@ int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
 	struct object *o;
 	int err = read_times(j, s, times, &now);
 
+	if (!err && s->flags >= 0 &&
+	    j->call->args[(int)s->flags] & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		err = -EINVAL;
 	if (err)
 		return err;
 	if (p->o)
@@ -358,6 +373,20 @@ static int64_t both_outside(struct job *j, struct two *t)
 	return ANSWERED;
 }
 
+/* Between two file systems. */
+static int64_t across(struct job *j, const struct two *t)
+{
+	struct stat st;
+
+	if (t->a.error || t->b.error)
+		return t->a.error ? t->a.error : t->b.error;
+	/* link(2) looks first whether the name is taken. */
+	if (j->call->nr != __NR_renameat2 && !IS_NR(j, rename) && !t->b.m &&
+	    !lstat(t->b.path, &st))
+		return -EEXIST;
+	return -EXDEV;
+}
+
 typedef int64_t (*two_fn)(struct job *j, struct two *t, int flags);
 
 static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a, int flags)
@@ -366,9 +395,14 @@ static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a,
 	int64_t result = -PF_ELINK;
 	int err;
 
-	if (job_read_path(j, j->call->args[t->ia], t->from) < 0 ||
-	    job_read_path(j, j->call->args[t->ib], t->to) < 0)
-		return CONTINUE;
+	for (int i = 0; i < 2; i++) {
+		ssize_t n = job_read_path(j, j->call->args[i ? t->ib : t->ia], i ? t->to : t->from);
+
+		if (n < 0)
+			return n;
+	}
+	if (flags_a & PLACE_FOLLOW) /* what takes the path would not follow it */
+		careful = PLACE_CAREFUL;
 	for (int i = 0; i < 4 && result == -PF_ELINK; i++) {
 		clear_two(t);
 		err = find_two(j, t, flags_a | careful, careful);
@@ -377,7 +411,7 @@ static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a,
 		if (!t->a.m && !t->b.m)
 			return both_outside(j, t);
 		if (t->a.m != t->b.m)
-			return -EXDEV;
+			return across(j, t);
 		err = job_view(j, t->a.m);
 		result = err ? err : fn(j, t, flags);
 		careful = PLACE_CAREFUL;
@@ -404,12 +438,17 @@ static void strip(char *path)
 
 static int64_t rename_inside(struct job *j, struct two *t, int flags)
 {
-	int err;
+	int err, dots;
 
 	if (t->a.o || t->b.o)
 		return -EBUSY;
-	if (last_dots(j, j->call->args[t->ia]) || last_dots(j, j->call->args[t->ib]))
-		return -EBUSY;
+	dots = last_dots(j, j->call->args[t->ia], &t->a);
+	if (dots)
+		return dots < 0 ? dots : -EBUSY;
+	dots = last_dots(j, j->call->args[t->ib], &t->b);
+	if (dots)
+		return dots < 0 ? dots : flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+	flush_closed_for_names(j->r);
 	err = pf_rename2(&j->view, place_inside(&t->a), place_inside(&t->b), (unsigned)flags);
 	if (err)
 		return err;

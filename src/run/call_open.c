@@ -259,7 +259,8 @@ static int library_flags(int flags)
 {
 	if (flags & O_PATH)
 		return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
-	return flags & (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NOFOLLOW |
+	/* Not O_APPEND: what is written goes to where the memfd has it. */
+	return flags & (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_DIRECTORY |
 			O_TMPFILE | O_NOATIME | O_NOCTTY);
 }
 
@@ -334,7 +335,12 @@ int open_flags(const struct pf__call *call)
 
 int64_t on_open(struct job *j, struct place *p, const struct spec *s)
 {
-	(void)s;
+	int flags = open_flags(j->call), dots = 0;
+
+	if (flags & O_CREAT && !p->o && p->path[strlen(p->path) - 1] == '/')
+		dots = last_dots(j, j->call->args[(int)s->path], p);
+	if (dots)
+		return dots < 0 ? dots : flags & O_EXCL ? -EEXIST : -EISDIR;
 	return open_place(j, p, open_flags(j->call),
 			  (mode_t)j->call->args[j->call->nr == __NR_openat ? 3
 #ifdef __NR_creat

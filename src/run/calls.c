@@ -78,7 +78,7 @@ static unsigned flags_of(const struct spec *s, const struct pf__call *call)
 	if (s->how & HOW_FOLLOW || (s->how & HOW_NOFOLLOW_AT && !(at & AT_SYMLINK_NOFOLLOW)) ||
 	    (s->how & HOW_FOLLOW_AT && at & AT_SYMLINK_FOLLOW))
 		flags |= PLACE_FOLLOW;
-	if (s->how & HOW_EMPTY_AT && at & AT_EMPTY_PATH)
+	if (s->how & HOW_EMPTY || (s->how & HOW_EMPTY_AT && at & AT_EMPTY_PATH))
 		flags |= PLACE_EMPTY;
 	return flags;
 }
@@ -341,7 +341,7 @@ static const struct spec specs[] = {
     FD(fstat, on_fstat),
     PATH(faccessat, on_access, 0, 1, -1, HOW_FOLLOW),
     PATH(faccessat2, on_access, 0, 1, 3, HOW_NOFOLLOW_AT | HOW_EMPTY_AT),
-    PATH(readlinkat, on_readlink, 0, 1, -1, 0),
+    PATH(readlinkat, on_readlink, 0, 1, -1, HOW_EMPTY),
     PATH(mkdirat, on_mkdir, 0, 1, -1, 0),
     PATH(unlinkat, on_unlink, 0, 1, -1, 0),
     PATH(mknodat, on_mknod, 0, 1, -1, 0),

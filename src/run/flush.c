@@ -29,32 +29,24 @@
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
-static int base_reserve(struct object *o, size_t size)
+/* A memfd, so that it may be as sparse as the file; none while the server has nothing but holes. */
+static int base_open(struct object *o)
 {
-	void *more;
-	size_t room;
-
-	if (size <= o->base_room)
+	if (o->base >= 0)
 		return 0;
-	room = size + size / 4 + BLOCK;
-	more = realloc(o->base, room);
-	if (!more)
-		return -ENOMEM;
-	o->base = more;
-	o->base_room = room;
-	return 0;
+	o->base = memfd_create("portfire base", MFD_CLOEXEC);
+	return o->base < 0 ? -errno : 0;
 }
 
 /* Bytes that the server has now. */
 static int base_set(struct object *o, size_t at, const void *data, size_t size)
 {
-	int err = base_reserve(o, at + size);
+	int err = base_open(o);
 
 	if (err)
 		return err;
-	if (at > o->base_size)
-		memset((char *)o->base + o->base_size, 0, at - o->base_size);
-	memcpy((char *)o->base + at, data, size);
+	if (pwrite(o->base, data, size, (off_t)at) != (ssize_t)size)
+		return -ENOMEM;
 	if (at + size > o->base_size)
 		o->base_size = at + size;
 	return 0;
@@ -62,14 +54,17 @@ static int base_set(struct object *o, size_t at, const void *data, size_t size)
 
 static int base_resize(struct object *o, size_t size)
 {
-	int err = base_reserve(o, size);
-
-	if (err)
-		return err;
-	if (size > o->base_size)
-		memset((char *)o->base + o->base_size, 0, size - o->base_size);
+	if (o->base >= 0 && ftruncate(o->base, (off_t)size) < 0)
+		return -errno;
 	o->base_size = size;
 	return 0;
+}
+
+void base_close(struct object *o)
+{
+	if (o->base >= 0)
+		close(pf__take(o->base, -1));
+	o->base_size = 0;
 }
 
 int flush_truncated(struct object *o, size_t length)
@@ -77,22 +72,51 @@ int flush_truncated(struct object *o, size_t length)
 	return base_resize(o, length);
 }
 
+/* Where data begins at or after at, in a file that ends at end. */
+static off_t next_data(int fd, off_t at, off_t end)
+{
+	off_t data;
+
+	if (fd < 0)
+		return end;
+	data = lseek(fd, at, SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO ? end : at;
+	data -= data % BLOCK;
+	return data < at ? at : data < end ? data : end;
+}
+
+static int base_fill(struct object *o, off_t size)
+{
+	PF_AUTO_FREE char *buf = pf__malloc(PIECE);
+	off_t at = 0;
+	int err = buf ? 0 : -ENOMEM;
+
+	while (!err && (at = next_data(o->fd, at, size)) < size) {
+		ssize_t n = pread(o->fd, buf, PIECE, at);
+
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		err = base_set(o, (size_t)at, buf, (size_t)n);
+		at += n;
+	}
+	return err ? err : base_resize(o, (size_t)size);
+}
+
 /* Before it is given out for writing: what it holds is what the server has. */
 int flush_begin(struct object *o)
 {
 	struct stat st;
-	int err = 0;
+	int err;
 
 	if (o->written)
 		return 0;
 	if (fstat(o->fd, &st) < 0)
 		return -errno;
-	err = base_reserve(o, (size_t)st.st_size);
-	if (!err && st.st_size && pread(o->fd, o->base, (size_t)st.st_size, 0) != st.st_size)
-		err = -EIO;
+	base_close(o);
+	err = base_fill(o, st.st_size);
 	if (err)
 		return err;
-	o->base_size = (size_t)st.st_size;
 	o->written = true;
 	atomic_fetch_add(&o->run->n_written, 1);
 	return 0;
@@ -100,81 +124,100 @@ int flush_begin(struct object *o)
 
 /* ---- what differs ---------------------------------------------------------------------------- */
 
-/* A run of bytes that differ, taken out of the memfd, so that it stays as it is while it is sent. */
-static int send_piece(struct object *o, const char *data, size_t at, size_t size)
+/* What is compared: a piece of the memfd, taken out so that it stays as it is while it is sent. */
+struct piece {
+	char data[PIECE], base[PIECE];
+	off_t at;
+	size_t size, have; /* of data, of base */
+	bool last;         /* it will not be compared again: no need to note what was sent */
+};
+
+/* A run of bytes that differ. */
+static int send_run(struct object *o, const struct piece *p, size_t from, size_t size)
 {
 	while (size) {
-		ssize_t n = pf_pwrite(o->writer, data, size, (off_t)at);
-		int err;
+		ssize_t n = pf_pwrite(o->writer, p->data + from, size, p->at + (off_t)from);
+		int err = 0;
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
-		err = base_set(o, at, data, (size_t)n);
+		if (!p->last)
+			err = base_set(o, (size_t)p->at + from, p->data + from, (size_t)n);
+		else if ((size_t)p->at + from + (size_t)n > o->base_size)
+			o->base_size = (size_t)p->at + from + (size_t)n;
 		if (err)
 			return err;
-		data += n;
-		at += (size_t)n;
+		from += (size_t)n;
 		size -= (size_t)n;
 	}
 	return 0;
 }
 
-static bool differs(const struct object *o, const char *block, size_t at, size_t n)
+static bool differs(const struct piece *p, size_t at, size_t n)
 {
-	return at + n > o->base_size || memcmp((const char *)o->base + at, block, n) != 0;
+	return at + n > p->have || memcmp(p->data + at, p->base + at, n) != 0;
 }
 
 /* Adjacent blocks that differ go together. */
-static int send_differences(struct object *o, const char *buf, size_t at, size_t size)
+static int send_differences(struct object *o, const struct piece *p)
 {
-	size_t from = 0, pos = 0;
+	size_t from = 0, pos;
 	bool open = false;
 	int err = 0;
 
-	for (; pos < size && !err; pos += BLOCK) {
-		size_t n = size - pos < BLOCK ? size - pos : BLOCK;
-		bool d = differs(o, buf + pos, at + pos, n);
+	for (pos = 0; pos < p->size && !err; pos += BLOCK) {
+		size_t n = p->size - pos < BLOCK ? p->size - pos : BLOCK;
+		bool d = differs(p, pos, n);
 
 		if (d && !open)
 			from = pos;
 		if (!d && open)
-			err = send_piece(o, buf + from, at + from, pos - from);
+			err = send_run(o, p, from, pos - from);
 		open = d;
 	}
-	if (open && !err)
-		err = send_piece(o, buf + from, at + from, size - from);
-	return err;
+	return open && !err ? send_run(o, p, from, p->size - from) : err;
 }
 
-/* Holes behind what the server has need not be sent. */
-static off_t skip_hole(struct object *o, off_t at, off_t end)
+/* What the server has of it: nothing behind its end, zeros where nothing was noted. */
+static void read_base(const struct object *o, struct piece *p)
 {
-	off_t data;
+	size_t have = o->base_size > (size_t)p->at ? o->base_size - (size_t)p->at : 0;
+	ssize_t n = 0;
 
-	if ((size_t)at < o->base_size)
-		return at;
-	data = lseek(o->fd, at, SEEK_DATA);
-	if (data < 0)
-		return errno == ENXIO ? end : at;
-	return data < end ? data - data % BLOCK > at ? data - data % BLOCK : at : end;
+	p->have = have < p->size ? have : p->size;
+	if (p->have && o->base >= 0)
+		n = pread(o->base, p->base, p->have, p->at);
+	if (n < 0)
+		n = 0;
+	memset(p->base + n, 0, p->have - (size_t)n);
 }
 
-static int send_data(struct object *o, off_t size)
+/* Where neither has data nothing differs. */
+static off_t next_difference(const struct object *o, off_t at, off_t size)
 {
-	PF_AUTO_FREE char *buf = pf__malloc(PIECE);
+	off_t ours = next_data(o->fd, at, size), base = next_data(o->base, at, size);
+
+	return ours < base ? ours : base;
+}
+
+static int send_data(struct object *o, off_t size, bool last)
+{
+	PF_AUTO_FREE struct piece *p = pf__malloc(sizeof *p);
 	off_t at = 0;
-	int err = buf ? 0 : -ENOMEM;
+	int err = p ? 0 : -ENOMEM;
 
-	while (!err && at < size) {
-		ssize_t n;
+	if (p)
+		p->last = last;
+	while (!err && (at = next_difference(o, at, size)) < size) {
+		ssize_t n =
+		    pread(o->fd, p->data, (size_t)(size - at < PIECE ? size - at : PIECE), at);
 
-		at = skip_hole(o, at, size);
-		if (at >= size)
-			break;
-		n = pread(o->fd, buf, (size_t)(size - at < PIECE ? size - at : PIECE), at);
 		if (n <= 0) /* truncated meanwhile */
 			break;
-		err = send_differences(o, buf, (size_t)at, (size_t)n);
+		p->at = at;
+		p->size = (size_t)n;
+		read_base(o, p);
+		err = send_differences(o, p);
 		at += n;
 	}
 	return err;
@@ -202,7 +245,7 @@ static void send_mtime(struct object *o, const struct stat *st)
 		o->sent_mtime = st->st_mtim;
 }
 
-static int send_all(struct object *o)
+static int send_all(struct object *o, bool last)
 {
 	struct stat st;
 	int err;
@@ -211,7 +254,7 @@ static int send_all(struct object *o)
 		return -errno;
 	err = (size_t)st.st_size < o->base_size ? send_size(o, st.st_size) : 0;
 	if (!err)
-		err = send_data(o, st.st_size);
+		err = send_data(o, st.st_size, last);
 	if (!err)
 		err = send_size(o, st.st_size);
 	if (!err)
@@ -221,16 +264,7 @@ static int send_all(struct object *o)
 
 int flush_object(struct object *o)
 {
-	int err;
-
-	if (!o->written || !o->writer)
-		return 0;
-	err = send_all(o);
-	if (err)
-		o->failed = true;
-	else
-		o->failed = false;
-	return err;
+	return o->written && o->writer ? send_all(o, false) : 0;
 }
 
 /* ---- what cannot be written back ------------------------------------------------------------- */
@@ -290,18 +324,16 @@ static void end_writing(struct object *o)
 
 	o->writer = writer;
 	if (!unlinked)
-		err = flush_object(o);
+		err = writer ? send_all(o, true) : 0;
 	o->writer = NULL;
 	closed = writer ? pf_close(writer) : 0;
 	if (!err && !unlinked)
 		err = closed;
 	if (err)
 		keep(o, err);
-	o->written = o->failed = false;
+	o->written = false;
 	atomic_fetch_sub(&o->run->n_written, 1);
-	free(o->base);
-	o->base = NULL;
-	o->base_size = o->base_room = 0;
+	base_close(o);
 	o->held = false; /* the next open looks at what the server has now */
 }
 
@@ -423,6 +455,14 @@ void flush_closed_quick(struct pf__run *r)
 	}
 	drain(r);
 	pthread_mutex_unlock(&r->flush_lock);
+}
+
+/* Before a name goes: what was closed shall be closed at the server, too. Some hide files instead of
+ * removing them while they are open. */
+void flush_closed_for_names(struct pf__run *r)
+{
+	if (atomic_load_explicit(&r->given, memory_order_relaxed))
+		flush_closed(r);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */

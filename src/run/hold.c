@@ -78,33 +78,77 @@ void hold_overlay(struct object *o, struct stat *st)
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
-/* What the server has, into the memfd. The bytes read or negative errno. */
-static int64_t read_all(int memfd, struct pf_file *file, uint64_t limit)
-{
-	PF_AUTO_FREE char *buf = NULL;
-	uint64_t at = 0;
-	struct stat st;
+struct filling {
+	int memfd;
+	struct pf_file *file;
+	uint64_t limit;
+	char *buf;
 	size_t piece;
+};
 
-	if (pf_fstat(file, &st) < 0)
-		return -EIO;
-	piece = st.st_size > 0 && st.st_size < PIECE ? (size_t)st.st_size + 1 : PIECE;
-	buf = pf__malloc(piece);
-	if (!buf)
-		return -ENOMEM;
-	for (;;) {
-		ssize_t n = pf_pread(file, buf, piece, (off_t)at);
+/* From at to end, or what end of file comes first. Where it ended, or negative errno. */
+static int64_t read_range(const struct filling *f, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		size_t want = end - at < f->piece ? (size_t)(end - at) : f->piece;
+		ssize_t n = pf_pread(f->file, f->buf, want, (off_t)at);
 
 		if (n < 0)
 			return n;
-		if (n > 0 && pwrite(memfd, buf, (size_t)n, (off_t)at) != n)
+		if (n > 0 && pwrite(f->memfd, f->buf, (size_t)n, (off_t)at) != n)
 			return -ENOMEM;
 		at += (uint64_t)n;
-		if (n == 0 || ((off_t)at >= st.st_size && (size_t)n < piece))
-			return (int64_t)at;
-		if (at > limit)
+		if (n == 0)
+			break;
+		if (at > f->limit)
 			return -EFBIG;
 	}
+	return (int64_t)at;
+}
+
+/* Holes are left out, where the server tells of them. */
+static int64_t read_sparse(const struct filling *f, uint64_t size)
+{
+	off_t at = 0;
+
+	for (;;) {
+		off_t data = pf_lseek(f->file, at, SEEK_DATA), hole;
+		int64_t n;
+
+		if (data < 0)
+			return data == -ENXIO ? (int64_t)size : data;
+		hole = pf_lseek(f->file, data, SEEK_HOLE);
+		if (hole <= data)
+			return hole < 0 ? hole : -EIO;
+		n = read_range(f, (uint64_t)data, (uint64_t)hole);
+		if (n < 0)
+			return n;
+		at = hole;
+		if ((uint64_t)at >= size)
+			return (int64_t)size;
+	}
+}
+
+/* What the server has, into the memfd. The size or negative errno. A size of 0 need not be true. */
+static int64_t read_all(int memfd, struct pf_file *file, uint64_t limit)
+{
+	PF_AUTO_FREE char *buf = NULL;
+	struct filling f = {.memfd = memfd, .file = file, .limit = limit};
+	struct stat st;
+	int64_t n;
+
+	if (pf_fstat(file, &st) < 0)
+		return -EIO;
+	f.piece = st.st_size > 0 && st.st_size < PIECE ? (size_t)st.st_size : PIECE;
+	f.buf = buf = pf__malloc(f.piece);
+	if (!buf)
+		return -ENOMEM;
+	if (st.st_size > 65536 && st.st_blocks < st.st_size / 512) {
+		n = read_sparse(&f, (uint64_t)st.st_size);
+		if (n >= 0)
+			return n;
+	}
+	return read_range(&f, 0, st.st_size ? (uint64_t)st.st_size : UINT64_MAX);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -143,11 +187,8 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated)
 		return (int)n;
 	if (ftruncate(memfd, (off_t)n) < 0)
 		return -errno;
-	if (truncated) {
-		free(o->base);
-		o->base = NULL;
-		o->base_size = o->base_room = 0;
-	}
+	if (truncated)
+		base_close(o);
 	note_times(o, memfd, &st);
 	o->held = true;
 	return 0;

@@ -135,12 +135,11 @@ struct object {
 	int watch;              /* inotify's, -1 */
 	struct pf_file *reader; /* keep the file open at the server */
 	struct pf_file *writer; /* and take what was written */
-	void *base;             /* what the server has */
-	size_t base_size, base_room;
+	int base;               /* a memfd of what the server has of a written file; -1 */
+	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
 	int error; /* of writing back, until fsync tells it */
-	bool failed;
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
 	unsigned round; /* of flush_all(); run->objects_lock */
@@ -184,6 +183,7 @@ bool hold_has_writers(const struct object *o);
 bool hold_in_use(const struct object *o);
 /* Before it is given out for writing: from now on what differs goes to the server. Under o->lock. */
 int flush_begin(struct object *o);
+void base_close(struct object *o);
 /* The server has cut it to length itself. The same. */
 int flush_truncated(struct object *o, size_t length);
 /* Send what differs. Under o->lock. 0 or negative errno. */
@@ -192,6 +192,7 @@ int flush_object(struct object *o);
 void flush_closed(struct pf__run *r);
 /* The same, at each call: not for long when another does it. */
 void flush_closed_quick(struct pf__run *r);
+void flush_closed_for_names(struct pf__run *r);
 void flush_all(struct pf__run *r, struct mount *m);
 /* size, blocks and mtime of a file that programs may have written to. */
 void hold_overlay(struct object *o, struct stat *st);
@@ -206,6 +207,7 @@ struct place {
 	struct mount *m;  /* referenced; NULL: outside */
 	struct object *o; /* referenced; named by a descriptor: path is "" or what it was */
 	bool detour;      /* outside, but the kernel would not find the way */
+	int error;        /* outside: what the kernel will say; 0: who knows */
 	bool magic;       /* /proc/.../fd/N and the like of our object o */
 	char path[PATH_MAX]; /* canonical but for a last link that is not followed */
 };
@@ -280,6 +282,7 @@ struct spec {
 #define HOW_EMPTY_AT    (1u << 3) /* AT_EMPTY_PATH */
 #define HOW_NULL_FD     (1u << 4) /* without a path it is about the descriptor */
 #define HOW_LINKS       (1u << 5) /* may make links elsewhere */
+#define HOW_EMPTY       (1u << 7) /* "" is the descriptor */
 #define HOW_CWD         (1u << 6) /* changes the working directory */
 
 const struct pf__trap *run_traps(size_t *n);
@@ -305,6 +308,7 @@ bool is_poll_hack(const struct place *p);
 int open_flags(const struct pf__call *call);
 int64_t on_open(struct job *j, struct place *p, const struct spec *s);
 enum pf__call_end on_openat2(void *ctx, struct pf__call *call);
+int last_dots(struct job *j, uint64_t address, const struct place *p);
 int64_t on_mkdir(struct job *j, struct place *p, const struct spec *s);
 int64_t on_mknod(struct job *j, struct place *p, const struct spec *s);
 int64_t on_unlink(struct job *j, struct place *p, const struct spec *s);

@@ -217,7 +217,7 @@ static void object_free(struct object *o)
 	}
 	if (o->exec)
 		remove_link(o);
-	free(o->base);
+	base_close(o);
 	pf__free(o->path);
 	mount_put(o->m);
 	pthread_mutex_destroy(&o->lock);
@@ -244,7 +244,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
-	o->fd = o->watch = -1;
+	o->fd = o->watch = o->base = -1;
 	o->private_number = (unsigned)-1;
 	o->used = run_now_ms();
 	pthread_mutex_init(&o->lock, NULL);

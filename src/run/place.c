@@ -287,6 +287,14 @@ static int step_inside(struct walk *w, bool last)
 	return expand(w, target, (size_t)n);
 }
 
+/* The kernel would look for ".." in it. */
+static int may_search(struct walk *w)
+{
+	int err = job_view(w->j, w->m);
+
+	return err ? err : pf_access(&w->j->view, inside(w), X_OK);
+}
+
 /* ---- components ------------------------------------------------------------------------------
  */
 
@@ -301,8 +309,10 @@ static int step(struct walk *w, const char *name, size_t n, bool last)
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
 		if (w->m && !(w->flags & PLACE_CAREFUL) && w->flags & PLACE_NAMED)
 			return -PF_ELINK; /* is what it goes up from a link? */
-		go_up(w);
-		return 0;
+		err = w->m && w->flags & PLACE_NAMED ? may_search(w) : 0;
+		if (!err)
+			go_up(w);
+		return err;
 	}
 	err = append(w, name, n);
 	if (err)
@@ -366,8 +376,8 @@ static int begin_relative(struct walk *w, int dirfd, bool empty)
 		snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)j->call->tid, dirfd);
 		n = readlink(link, w->cur, PATH_MAX - 1);
 		w->cur[n > 0 ? n : 0] = '\0';
-		if (w->cur[0] != '/')
-			return -ENOTDIR; /* the kernel says what is wrong with it */
+		if (w->cur[0] != '/') /* the kernel says what is wrong with it */
+			return n < 0 ? -EBADF : -ENOTDIR;
 	}
 	w->len = strlen(w->cur);
 	if (w->len == 1)
@@ -383,6 +393,7 @@ static int outside(struct walk *w, struct place *p, int err)
 	if (err == -ENOMEM)
 		return err;
 	p->detour = false;
+	p->error = err;
 	(void)w;
 	return 0;
 }
@@ -398,7 +409,7 @@ static int walk_path(struct walk *w, int dirfd, const char *path, struct place *
 	w->p = w->rest;
 	w->cur[0] = '\0';
 	if (empty && !(w->flags & PLACE_EMPTY))
-		return outside(w, p, 0);
+		return outside(w, p, -ENOENT);
 	if (path[0] != '/')
 		err = begin_relative(w, dirfd, empty);
 	if (err < 0)
@@ -428,6 +439,7 @@ int place_find(struct job *j, int dirfd, const char *path, unsigned flags, struc
 	p->m = NULL;
 	p->o = NULL;
 	p->detour = p->magic = false;
+	p->error = 0;
 	if (!w)
 		return -ENOMEM;
 	do {
