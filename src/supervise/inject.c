@@ -131,9 +131,13 @@ static void set_mask(struct trace *t, uint64_t mask)
 	ptrace(PTRACE_SETSIGMASK, t->tid, SIGSET_SIZE, &mask);
 }
 
+/* If it cannot be, it was killed. Then its end is ours to take note of: its process waits for that.
+ */
 static void detach(struct trace *t, int sig)
 {
-	ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(long)sig);
+	while (ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(long)sig) < 0)
+		if (next_stop(t, &sig) == STOP_GONE)
+			return;
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */

@@ -436,6 +436,7 @@ static void *all_kinds(void *arg)
 		if (posix_spawn(&pid, "/pf/exec", NULL, NULL, words, environ) == 0)
 			waitpid(pid, NULL, 0);
 	}
+	return NULL;
 }
 
 static void killed_at_any_moment(void)
