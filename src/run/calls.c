@@ -206,7 +206,8 @@ static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs
 		if (result != CONTINUE)
 			return result;
 	}
-	if (path[0] == '/' && !may_be_special(path, n))
+	/* In /proc a name means this now and that then. */
+	if (path[0] == '/' && !may_be_special(path, n) && strncmp(p->path, "/proc/", 6) != 0)
 		place_know_outside(j, path, n, flags & PLACE_FOLLOW);
 	return let_pass(j, s);
 }
