@@ -43,14 +43,15 @@ static int64_t give_fd(struct job *j, struct object *o, int fd, int flags)
 }
 
 /* When the last one closes it we want to know. */
-static void watch_closing(struct object *o)
+static void watch_closing(struct object *o, bool writes)
 {
 	char link[32];
 
-	if (o->watch >= 0)
+	if (o->watch[writes] >= 0)
 		return;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	o->watch = inotify_add_watch(o->run->inotify, link, IN_CLOSE);
+	o->watch[writes] = inotify_add_watch(o->run->inotify[writes], link,
+					     writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 }
 
 int reopen_directory(const struct object *o, int flags)
@@ -134,7 +135,7 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 		pf_close(file);
 	} else {
 		err = keep_handle(o, file, flags);
-		watch_closing(o);
+		watch_closing(o, (flags & O_ACCMODE) != O_RDONLY);
 	}
 	if (!err)
 		fd = hold_reopen(o, flags);

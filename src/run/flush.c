@@ -25,6 +25,7 @@
 #define PIECE    (1u << 20)
 #define TIMER_MS 1000
 #define QUICK_MS 100
+#define READERS_MS 20 /* how long those that were only read stay open at the server */
 #define AGAIN_MS 50
 
 /* ---- the base -------------------------------------------------------------------------------- */
@@ -354,7 +355,7 @@ static void look_at_closed(struct object *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-static struct object *object_by_watch(struct pf__run *r, int watch)
+static struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
 {
 	struct object *found = NULL;
 	struct pf__list *pos;
@@ -363,7 +364,7 @@ static struct object *object_by_watch(struct pf__run *r, int watch)
 	pf__list_for_each (pos, &r->objects) {
 		struct object *o = pf__list_entry(pos, struct object, all);
 
-		if (o->watch == watch) {
+		if (o->watch[writes] == watch) {
 			found = o;
 			atomic_fetch_add(&o->refs, 1);
 			break;
@@ -407,17 +408,18 @@ static void told_of_close(struct pf__run *r, struct object *o)
 		object_put(o);
 }
 
-static void drain(struct pf__run *r)
+static void drain(struct pf__run *r, bool writes)
 {
 	_Alignas(struct inotify_event) char buf[4096];
 	ssize_t n;
 
-	look_again(r);
-	while ((n = read(r->inotify, buf, sizeof buf)) > 0) {
+	if (writes)
+		look_again(r);
+	while ((n = read(r->inotify[writes], buf, sizeof buf)) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
 			struct object *o =
-			    e->mask & IN_CLOSE ? object_by_watch(r, e->wd) : NULL;
+			    e->mask & IN_CLOSE ? object_by_watch(r, writes, e->wd) : NULL;
 
 			if (o)
 				told_of_close(r, o);
@@ -429,7 +431,8 @@ static void drain(struct pf__run *r)
 void flush_closed(struct pf__run *r)
 {
 	pthread_mutex_lock(&r->flush_lock);
-	drain(r);
+	drain(r, true);
+	drain(r, false);
 	pthread_mutex_unlock(&r->flush_lock);
 }
 
@@ -453,7 +456,7 @@ void flush_closed_quick(struct pf__run *r)
 		if (pthread_mutex_timedlock(&r->flush_lock, &until))
 			return;
 	}
-	drain(r);
+	drain(r, true);
 	pthread_mutex_unlock(&r->flush_lock);
 }
 
@@ -510,12 +513,15 @@ static void *flush_loop(void *arg)
 
 	pthread_setname_np(pthread_self(), "pf-flush");
 	while (!atomic_load(&r->ending)) {
-		struct pollfd p[2] = {{r->inotify, POLLIN, 0}, {r->flush_wake, POLLIN, 0}};
-		int64_t left = pf__list_empty(&r->closing) ? next - run_now_ms() : 1;
+		struct pollfd p[2] = {{r->inotify[1], POLLIN, 0}, {r->flush_wake, POLLIN, 0}};
+		int64_t left = next - run_now_ms();
 
+		if (!pf__list_empty(&r->closing))
+			left = 1;
+		else if (left > READERS_MS && atomic_load(&r->given))
+			left = READERS_MS;
 		poll(p, 2, left < 0 ? 0 : (int)left);
-		if (p[0].revents || left == 1)
-			flush_closed(r);
+		flush_closed(r);
 		if (run_now_ms() < next)
 			continue;
 		next = run_now_ms() + TIMER_MS;

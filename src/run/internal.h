@@ -132,7 +132,7 @@ struct object {
 	_Atomic bool written;   /* it was given out for writing and may differ */
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
 	bool exec;              /* has a name to be executed by */
-	int watch;              /* inotify's, -1 */
+	int watch[2];           /* inotify's, of readers and writers; -1 */
 	struct pf_file *reader; /* keep the file open at the server */
 	struct pf_file *writer; /* and take what was written */
 	int base;               /* a memfd of what the server has of a written file; -1 */
@@ -374,7 +374,8 @@ struct pf__run {
 	int private_fd;
 	dev_t private_dev, memfd_dev;
 	_Atomic unsigned next_private;
-	int inotify, flush_wake;
+	/* Of what was opened for reading, and of what for writing, which may not wait. */
+	int inotify[2], flush_wake;
 	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
 	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
 	unsigned long flush_thread;

@@ -39,8 +39,12 @@ int objects_open(struct pf__run *r)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	r->memfd_dev = st.st_dev;
-	r->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	return r->inotify < 0 ? -errno : 0;
+	for (int i = 0; i < 2; i++) {
+		r->inotify[i] = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (r->inotify[i] < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 static struct pf__list *id_bucket(struct pf__run *r, dev_t dev, ino_t ino)
@@ -199,8 +203,6 @@ static void object_free(struct object *o)
 	struct pf__run *r = o->run;
 	char name[32];
 
-	if (o->watch >= 0)
-		inotify_rm_watch(r->inotify, o->watch);
 	if (o->listing)
 		pf_close(o->listing);
 	if (o->reader)
@@ -244,7 +246,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
-	o->fd = o->watch = o->base = -1;
+	o->fd = o->watch[0] = o->watch[1] = o->base = -1;
 	o->private_number = (unsigned)-1;
 	o->used = run_now_ms();
 	pthread_mutex_init(&o->lock, NULL);
@@ -536,8 +538,9 @@ void objects_close(struct pf__run *r)
 
 	while ((l = pf__list_pop(&r->objects)))
 		object_free(pf__list_entry(l, struct object, all));
-	if (r->inotify >= 0)
-		close(r->inotify);
+	for (int i = 0; i < 2; i++)
+		if (r->inotify[i] >= 0)
+			close(r->inotify[i]);
 	if (r->private_fd >= 0)
 		close(r->private_fd);
 	if (r->private)

@@ -85,7 +85,7 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	if (!r)
 		return pf__fail(-ENOMEM, "run:");
 	r->config = *config;
-	r->inotify = r->flush_wake = r->private_fd = -1;
+	r->inotify[0] = r->inotify[1] = r->flush_wake = r->private_fd = -1;
 	r->next_mount = 1;
 	err = pf__options_read(&r->options, config->options);
 	r->hold_bytes = config->hold_bytes ? config->hold_bytes : default_hold();
