@@ -282,12 +282,15 @@ static int dup_string(const struct pf__call *call, uint64_t address, char **out)
 }
 
 /* Where the caller's path leads, with symbolic links resolved; the file must exist. */
-static int real_target(const struct pf__call *call, uint64_t address, char *real)
+static int real_target(struct pf__devices *d, const struct pf__call *call, uint64_t address,
+		       char *real)
 {
 	char path[PATH_MAX], full[PATH_MAX];
 	ssize_t n = pf__call_read_string(call, address, path, sizeof path);
 	int err = n < 0 ? (int)n : n == 0 ? -ENOENT : 0;
 
+	if (!err && d->ops->resolve)
+		return d->ops->resolve(d->ctx, call, path, real);
 	if (!err)
 		err = pf__call_absolute_path(call, AT_FDCWD, path, full, sizeof full);
 	if (!err && !realpath(full, real))
@@ -295,10 +298,11 @@ static int real_target(const struct pf__call *call, uint64_t address, char *real
 	return err;
 }
 
-static int read_mount(struct pf__mount *m, const struct pf__call *call, char **data)
+static int read_mount(struct pf__devices *d, struct pf__mount *m, const struct pf__call *call,
+		      char **data)
 {
 	char real[PATH_MAX];
-	int err = real_target(call, call->args[1], real);
+	int err = real_target(d, call, call->args[1], real);
 
 	if (!err)
 		err = dup_string(call, call->args[0], &m->source);
@@ -363,7 +367,7 @@ static int mount_device(struct pf__devices *d, const struct pf__call *call, stru
 static int do_mount(struct pf__devices *d, struct pf__call *call, struct pf__mount *m)
 {
 	PF_AUTO_FREE char *data = NULL;
-	int err = read_mount(m, call, &data);
+	int err = read_mount(d, m, call, &data);
 	int fd = err ? err : pf__mount_data_fd(data);
 
 	return fd < 0 ? fd : mount_device(d, call, find_device(d, call, fd), m);
@@ -374,7 +378,7 @@ static enum pf__call_end change_mount(struct pf__devices *d, struct pf__call *ca
 {
 	char real[PATH_MAX];
 
-	if (real_target(call, call->args[1], real) || !d->ops->mounted(d->ctx, real, false))
+	if (real_target(d, call, call->args[1], real) || !d->ops->mounted(d->ctx, real, false))
 		return PF_CALL_PASS;
 	call->value = call->args[3] & MS_REMOUNT ? 0 : -EPERM;
 	return PF_CALL_RETURN;
@@ -414,7 +418,7 @@ static enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	struct pf__devices *d = ctx;
 	char real[PATH_MAX];
 
-	if (real_target(call, call->args[0], real) || !d->ops->mounted(d->ctx, real, true))
+	if (real_target(d, call, call->args[0], real) || !d->ops->mounted(d->ctx, real, true))
 		return PF_CALL_PASS;
 	call->value = 0;
 	return PF_CALL_RETURN;

@@ -134,26 +134,45 @@ int mount_wait(struct mount *m)
 	return state == MOUNT_READY ? 0 : -ENOTCONN;
 }
 
+/* What mountinfo says of it, as the kernel would. */
+static int describe(struct mount *m, const struct pf__mount_options *o)
+{
+	char type[80], options[160];
+	char *t, *p;
+
+	snprintf(type, sizeof type, "fuse%s%s", o->subtype[0] ? "." : "", o->subtype);
+	snprintf(options, sizeof options, "user_id=%u,group_id=%u%s%s", o->user_id, o->group_id,
+		 o->default_permissions ? ",default_permissions" : "",
+		 o->allow_other ? ",allow_other" : "");
+	t = pf__strdup(type);
+	p = pf__strdup(options);
+	if (!t || !p) {
+		pf__free(t);
+		pf__free(p);
+		return -ENOMEM;
+	}
+	pf__free(m->type);
+	pf__free(m->options);
+	m->type = t;
+	m->options = p;
+	m->read_only = o->read_only;
+	return 0;
+}
+
 int pf__run_add(struct pf__run *r, struct pf_fs *fs, const char *mountpoint)
 {
-	const struct pf__mount_options *o = &fs->super->mount;
-	char type[80], options[160];
 	struct mount *m;
 
 	if (!mountpoint)
 		mountpoint = pf_mountpoint(fs);
 	if (mountpoint[0] != '/' || !mountpoint[1])
 		return pf__fail(-EINVAL, "'%s' is no place to show files at", mountpoint);
-	snprintf(type, sizeof type, "fuse%s%s", o->subtype[0] ? "." : "", o->subtype);
-	snprintf(options, sizeof options, "%suser_id=%u,group_id=%u%s%s",
-		 o->read_only ? "ro," : "", o->user_id, o->group_id,
-		 o->default_permissions ? ",default_permissions" : "",
-		 o->allow_other ? ",allow_other" : "");
-	m = mount_new(r, mountpoint, o->fsname, type, options);
-	if (!m)
+	m = mount_new(r, mountpoint, fs->super->mount.fsname, "fuse", "");
+	if (!m || describe(m, &fs->super->mount)) {
+		mount_put(m);
 		return pf__fail(-ENOMEM, "run:");
+	}
 	m->state = MOUNT_READY;
-	m->read_only = o->read_only;
 	atomic_store(&m->fs, fs);
 	publish(r, m);
 	return 0;
@@ -243,7 +262,9 @@ static void *await_init(void *arg)
 	pthread_mutex_lock(&m->lock);
 	m->state = err ? MOUNT_FAILED : MOUNT_READY;
 	if (!err) {
-		m->read_only = fs->super->mount.read_only;
+		pthread_rwlock_wrlock(&r->mounts_lock); /* who reads the table */
+		describe(m, &fs->super->mount);
+		pthread_rwlock_unlock(&r->mounts_lock);
 		atomic_store_explicit(&m->fs, fs, memory_order_release);
 	}
 	pthread_cond_broadcast(&m->ready);
@@ -258,7 +279,7 @@ static void *await_init(void *arg)
 static int device_mounts(void *ctx, struct pf__mount *d)
 {
 	struct pf__run *r = ctx;
-	struct mount *m = mount_new(r, d->mountpoint, d->source, d->fstype, d->options);
+	struct mount *m = mount_new(r, d->mountpoint, d->source, d->fstype, "");
 	int err;
 
 	if (!m)
@@ -290,7 +311,38 @@ static bool device_mounted(void *ctx, const char *path, bool unmount)
 	return m && exact && !unmount;
 }
 
-const struct pf__device_ops run_device_ops = {device_mounts, device_mounted};
+/* A mountpoint may lie in what we show. */
+static int device_resolve(void *ctx, const struct pf__call *call, const char *path, char *real)
+{
+	struct pf__call copy = *call;
+	struct job j = {.r = ctx, .call = &copy};
+	struct place p;
+	struct stat st;
+	int err = place_find(&j, AT_FDCWD, path, PLACE_FOLLOW | PLACE_CAREFUL, &p);
+
+	if (!err && p.o)
+		err = object_path(p.o, p.path, sizeof p.path);
+	if (!err && p.m && !p.o)
+		err = job_view(&j, p.m);
+	if (!err && !p.o) {
+		if (p.m)
+			err = pf_stat(&j.view, place_inside(&p), &st);
+		else
+			err = stat(p.path, &st) < 0 ? -errno : 0;
+	}
+	if (!err) {
+		size_t n = strlen(p.path);
+
+		while (n > 1 && p.path[n - 1] == '/')
+			p.path[--n] = '\0';
+		strcpy(real, p.path);
+	}
+	place_clear(&p);
+	job_end(&j);
+	return err;
+}
+
+const struct pf__device_ops run_device_ops = {device_mounts, device_mounted, device_resolve};
 
 /* ---- the end of a mount ---------------------------------------------------------------------- */
 
@@ -489,8 +541,6 @@ static void put_line(FILE *f, const struct mount *m, bool info)
 	const char *access = m->read_only ? "ro" : "rw";
 	const char *options = m->options;
 
-	if (strncmp(options, "ro,", 3) == 0)
-		options += 3;
 	if (info) {
 		fprintf(f, "%u 1 %u:%u / ", m->id, major(dev), minor(dev));
 		put_escaped(f, m->point);

@@ -181,20 +181,27 @@ static int make_stand_in(struct object *o)
 	return 0;
 }
 
+/* A directory with nothing but files in it. */
+static void remove_files(struct pf__run *r, const char *name)
+{
+	int fd = openat(r->private_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		unlinkat(fd, e->d_name, 0);
+	if (d)
+		closedir(d);
+	unlinkat(r->private_fd, name, AT_REMOVEDIR);
+}
+
 /* What it was executed by. */
 static void remove_link(struct object *o)
 {
-	char name[PATH_MAX];
-	struct dirent *e;
-	DIR *d;
+	char name[32];
 
-	snprintf(name, sizeof name, "%s/x%u", o->run->private, o->private_number);
-	d = opendir(name);
-	while (d && (e = readdir(d)))
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	rmdir(name);
+	snprintf(name, sizeof name, "x%u", o->private_number);
+	remove_files(o->run, name);
 }
 
 /* Nobody else knows it. */
@@ -541,8 +548,10 @@ void objects_close(struct pf__run *r)
 	for (int i = 0; i < 2; i++)
 		if (r->inotify[i] >= 0)
 			close(r->inotify[i]);
-	if (r->private_fd >= 0)
+	if (r->private_fd >= 0) {
+		remove_files(r, "."); /* fifos and sockets */
 		close(r->private_fd);
+	}
 	if (r->private)
 		rmdir(r->private);
 	pf__free(r->private);
