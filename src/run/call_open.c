@@ -17,7 +17,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,18 +39,6 @@ static int64_t give_fd(struct job *j, struct object *o, int fd, int flags)
 	number = pf__call_add_fd(j->call, fd, flags & O_CLOEXEC);
 	close(fd);
 	return number;
-}
-
-/* When the last one closes it we want to know. */
-static void watch_closing(struct object *o, bool writes)
-{
-	char link[32];
-
-	if (o->watch[writes] >= 0)
-		return;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	o->watch[writes] = inotify_add_watch(o->run->inotify[writes], link,
-					     writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 }
 
 int reopen_directory(const struct object *o, int flags)
@@ -135,7 +122,7 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 		pf_close(file);
 	} else {
 		err = keep_handle(o, file, flags);
-		watch_closing(o, (flags & O_ACCMODE) != O_RDONLY);
+		object_watch(o, (flags & O_ACCMODE) != O_RDONLY);
 	}
 	if (!err)
 		fd = hold_reopen(o, flags);

@@ -355,25 +355,6 @@ static void look_at_closed(struct object *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-static struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
-{
-	struct object *found = NULL;
-	struct pf__list *pos;
-
-	pthread_mutex_lock(&r->objects_lock);
-	pf__list_for_each (pos, &r->objects) {
-		struct object *o = pf__list_entry(pos, struct object, all);
-
-		if (o->watch[writes] == watch) {
-			found = o;
-			atomic_fetch_add(&o->refs, 1);
-			break;
-		}
-	}
-	pthread_mutex_unlock(&r->objects_lock);
-	return found;
-}
-
 /*
  * The kernel tells of a close before it counts one writer less. Who is told in between finds a
  * writer: it is looked at again for a while.

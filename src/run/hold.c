@@ -81,7 +81,6 @@ void hold_overlay(struct object *o, struct stat *st)
 struct filling {
 	int memfd;
 	struct pf_file *file;
-	uint64_t limit;
 	char *buf;
 	size_t piece;
 };
@@ -100,8 +99,6 @@ static int64_t read_range(const struct filling *f, uint64_t at, uint64_t end)
 		at += (uint64_t)n;
 		if (n == 0)
 			break;
-		if (at > f->limit)
-			return -EFBIG;
 	}
 	return (int64_t)at;
 }
@@ -130,10 +127,10 @@ static int64_t read_sparse(const struct filling *f, uint64_t size)
 }
 
 /* What the server has, into the memfd. The size or negative errno. A size of 0 need not be true. */
-static int64_t read_all(int memfd, struct pf_file *file, uint64_t limit)
+static int64_t read_all(int memfd, struct pf_file *file)
 {
 	PF_AUTO_FREE char *buf = NULL;
-	struct filling f = {.memfd = memfd, .file = file, .limit = limit};
+	struct filling f = {.memfd = memfd, .file = file};
 	struct stat st;
 	int64_t n;
 
@@ -182,7 +179,7 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated)
 	if (memfd < 0)
 		return memfd;
 	if (!truncated)
-		n = read_all(memfd, file, o->exec ? UINT64_MAX : o->run->hold_bytes);
+		n = read_all(memfd, file);
 	if (n < 0)
 		return (int)n;
 	if (ftruncate(memfd, (off_t)n) < 0)

@@ -110,7 +110,7 @@ void who_free_all(struct pf__run *r);
 enum object_kind { OBJECT_FILE, OBJECT_DIR, OBJECT_OTHER };
 
 struct object {
-	struct pf__list by_id, by_inode, all; /* run->objects_lock */
+	struct pf__list by_id, by_inode, by_watch[2], all; /* run->objects_lock */
 	_Atomic int refs;
 	struct pf__run *run;
 	struct mount *m;
@@ -131,6 +131,7 @@ struct object {
 	_Atomic bool held;      /* the memfd has the data */
 	_Atomic bool written;   /* it was given out for writing and may differ */
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
+	bool on_disk;           /* too large for memory: the stand-in is a file without a name */
 	bool exec;              /* has a name to be executed by */
 	int watch[2];           /* inotify's, of readers and writers; -1 */
 	struct pf_file *reader; /* keep the file open at the server */
@@ -159,6 +160,9 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 /* The object behind the caller's descriptor, or /proc/TID/NAME, referenced; NULL. */
 struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd);
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name);
+/* Let inotify tell when it is closed, by who reads or who writes. Under o->lock. */
+void object_watch(struct object *o, bool writes);
+struct object *object_by_watch(struct pf__run *r, bool writes, int watch);
 void object_put(struct object *o);
 /* Its path as it is now. 0, or -ENOENT: it has none any more; buf has the last one. */
 int object_path(struct object *o, char *buf, size_t size);
@@ -351,6 +355,8 @@ int object_stat(struct job *j, struct object *o, struct stat *st);
 /* A file that may be executed, filled. 0 or errno. */
 int object_for_exec(struct job *j, struct place *p, struct object **o);
 
+#define OBJECT_BUCKETS 1024
+
 struct pf__run {
 	struct pf__run_config config;
 	struct pf_options options; /* for what is mounted inside */
@@ -367,12 +373,14 @@ struct pf__run {
 	_Atomic unsigned creds_gen, cwd_gen, place_gen;
 	_Atomic int64_t cwd_changed, place_changed; /* ms */
 	pthread_mutex_t objects_lock;
-	struct pf__list by_id[1024], by_inode[1024], objects;
+	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
+	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;
 	unsigned n_objects, sweep;
 	_Atomic unsigned given, given_dirs, n_written, round;
 	char *private; /* where private directories are */
 	int private_fd;
 	dev_t private_dev, memfd_dev;
+	_Atomic dev_t disk_dev; /* of stand-ins of large files; 0: there was none */
 	_Atomic unsigned next_private;
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;

@@ -50,13 +50,13 @@ int objects_open(struct pf__run *r)
 static struct pf__list *id_bucket(struct pf__run *r, dev_t dev, ino_t ino)
 {
 	return &r->by_id[pf__hash_u64(r->seed, ino ^ (uint64_t)dev << 40) %
-			 (sizeof r->by_id / sizeof r->by_id[0])];
+			 OBJECT_BUCKETS];
 }
 
 static struct pf__list *inode_bucket(struct pf__run *r, const void *inode)
 {
 	return &r->by_inode[pf__hash_u64(r->seed, (uintptr_t)inode) %
-			    (sizeof r->by_inode / sizeof r->by_inode[0])];
+			    OBJECT_BUCKETS];
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@ struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
 	struct object *found = NULL;
 	struct pf__list *pos, *head = id_bucket(r, dev, ino);
 
-	if (dev != r->memfd_dev && dev != r->private_dev)
+	if (dev != r->memfd_dev && dev != r->private_dev && dev != atomic_load(&r->disk_dev))
 		return NULL;
 	pthread_mutex_lock(&r->objects_lock);
 	pf__list_for_each (pos, head) {
@@ -136,14 +136,40 @@ void object_put(struct object *o)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static int make_memfd(struct object *o)
+static int open_memfd(const struct object *o)
 {
-	char name[128], link[32];
+	char name[128];
 	const char *base = strrchr(o->path, '/');
-	int fd;
 
 	snprintf(name, sizeof name, "portfire:%.100s", base ? base + 1 : o->path);
-	fd = memfd_create(name, MFD_CLOEXEC);
+	return memfd_create(name, MFD_CLOEXEC);
+}
+
+static int open_on_disk(struct object *o)
+{
+	const char *dir = getenv("TMPDIR");
+	struct stat st;
+	int fd = open(dir && *dir ? dir : "/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd;
+	atomic_store(&o->run->disk_dev, st.st_dev);
+	o->on_disk = true;
+	return fd;
+}
+
+static int make_file(struct object *o, struct pf_file *file)
+{
+	char link[32];
+	struct stat st;
+	int fd = -1;
+
+	if (o->kind == OBJECT_FILE && !pf_fstat(file, &st) && st.st_size > 0 &&
+	    (uint64_t)st.st_size > o->run->hold_bytes &&
+	    (uint64_t)st.st_blocks * 512 > o->run->hold_bytes)
+		fd = open_on_disk(o);
+	if (fd < 0)
+		fd = open_memfd(o);
 	if (fd < 0)
 		return -errno;
 	fchmod(fd, 0777); /* who may open it was asked before; it may be another user's to execute */
@@ -167,10 +193,10 @@ static int make_directory(struct object *o)
 	return o->fd < 0 ? -errno : 0;
 }
 
-static int make_stand_in(struct object *o)
+static int make_stand_in(struct object *o, struct pf_file *file)
 {
 	struct stat st;
-	int err = o->kind == OBJECT_DIR ? make_directory(o) : make_memfd(o);
+	int err = o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file);
 
 	if (err)
 		return err;
@@ -250,6 +276,8 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->run = r;
 	o->m = mount_get(m);
 	pf__list_init(&o->closing);
+	pf__list_init(&o->by_watch[0]);
+	pf__list_init(&o->by_watch[1]);
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
@@ -261,7 +289,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	if (o->path)
 		*err = pf__file_as(NULL, file, &o->handle);
 	if (!*err)
-		*err = make_stand_in(o);
+		*err = make_stand_in(o, file);
 	if (*err) {
 		object_free(o);
 		return NULL;
@@ -275,6 +303,58 @@ static void enter(struct pf__run *r, struct object *o)
 	pf__list_add_head(inode_bucket(r, o->inode), &o->by_inode);
 	pf__list_add_tail(&r->objects, &o->all);
 	r->n_objects++;
+}
+
+/* Under objects_lock. */
+static void leave(struct pf__run *r, struct object *o)
+{
+	pf__list_del(&o->by_id);
+	pf__list_del(&o->by_inode);
+	pf__list_del(&o->by_watch[0]);
+	pf__list_del(&o->by_watch[1]);
+	pf__list_del(&o->all);
+	r->n_objects--;
+}
+
+static struct pf__list *watch_bucket(struct pf__run *r, bool writes, int watch)
+{
+	return &r->by_watch[writes][(unsigned)watch % OBJECT_BUCKETS];
+}
+
+void object_watch(struct object *o, bool writes)
+{
+	struct pf__run *r = o->run;
+	char link[32];
+
+	if (o->watch[writes] >= 0)
+		return;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
+	o->watch[writes] = inotify_add_watch(r->inotify[writes], link,
+					     writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+	pthread_mutex_lock(&r->objects_lock);
+	if (o->watch[writes] >= 0 && !pf__list_empty(&o->all))
+		pf__list_add_head(watch_bucket(r, writes, o->watch[writes]),
+				  &o->by_watch[writes]);
+	pthread_mutex_unlock(&r->objects_lock);
+}
+
+struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
+{
+	struct object *found = NULL;
+	struct pf__list *pos, *head = watch_bucket(r, writes, watch);
+
+	pthread_mutex_lock(&r->objects_lock);
+	pf__list_for_each (pos, head) {
+		struct object *o = pf__list_entry(pos, struct object, by_watch[writes]);
+
+		if (o->watch[writes] == watch) {
+			found = o;
+			atomic_fetch_add(&o->refs, 1);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&r->objects_lock);
+	return found;
 }
 
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
@@ -480,10 +560,7 @@ static void take_unused(struct pf__run *r, const struct mount *m, bool all, stru
 		if ((m && o->m != m) || atomic_load(&o->refs) > 1 || o->written ||
 		    in_use(o, now, all || m))
 			continue;
-		pf__list_del(&o->by_id);
-		pf__list_del(&o->by_inode);
-		pf__list_del(&o->all);
-		r->n_objects--;
+		leave(r, o);
 		pf__list_add_tail(dead, &o->all);
 	}
 }
@@ -497,10 +574,7 @@ void object_drop(struct object *o)
 	drop = atomic_load(&o->refs) == 2 && o->kind == OBJECT_FILE && !o->as_path && !o->written &&
 	       !hold_in_use(o);
 	if (drop) {
-		pf__list_del(&o->by_id);
-		pf__list_del(&o->by_inode);
-		pf__list_del(&o->all);
-		r->n_objects--;
+		leave(r, o);
 	}
 	pthread_mutex_unlock(&r->objects_lock);
 	if (drop)

@@ -58,7 +58,9 @@ static int init_locks(struct pf__run *r)
 	pf__list_init(&r->objects);
 	for (size_t i = 0; i < sizeof r->who / sizeof r->who[0]; i++)
 		pf__list_init(&r->who[i]);
-	for (size_t i = 0; i < sizeof r->by_id / sizeof r->by_id[0]; i++) {
+	for (size_t i = 0; i < OBJECT_BUCKETS; i++) {
+		pf__list_init(&r->by_watch[0][i]);
+		pf__list_init(&r->by_watch[1][i]);
 		pf__list_init(&r->by_id[i]);
 		pf__list_init(&r->by_inode[i]);
 	}
