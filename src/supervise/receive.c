@@ -51,6 +51,9 @@ struct pf__receiver {
 
 static void *receiver_main(void *arg);
 
+/* Functions that cancellation leaves: marks of their variables would stay on the stack. */
+#define LEFT_BY_CANCEL __attribute__((no_sanitize_address, noinline))
+
 static __thread struct pf__receiver *self __attribute__((tls_model("initial-exec")));
 
 /* Under the lock. */
@@ -117,7 +120,6 @@ static bool stand_by(struct pf__pool *p)
 	while (!p->tickets && !p->ending) {
 		if (!p->watched) {
 			pthread_cond_wait(&p->rouse, &p->lock);
-			seen = p->taken - p->watched; /* the call that has roused us counts */
 			quiet = 0;
 		} else if (nap(p, &p->rouse, TICK_MS) != ETIMEDOUT) {
 			continue;
@@ -130,24 +132,30 @@ static bool stand_by(struct pf__pool *p)
 			return true;
 		} else if (++quiet >= QUIET_TICKS) {
 			p->watched = false;
-			if (seen != p->taken) /* he may have seen that we watch */
+			if (seen != p->taken) /* who took it may have seen that we watch */
 				p->watched = true;
 		}
 	}
-	return false;
+	if (!p->tickets)
+		return false;
+	p->tickets--;
+	return true;
 }
 
-/* Under the lock. There shall be another that stands by. */
-static void replace_standby(struct pf__listener *l)
+/*
+ * Under the lock: somebody shall stand by. A thread that is parked will, when it wakes; so will a
+ * new one, when it is there. watched is true as long as one of them looks, or will.
+ */
+static void find_standby(struct pf__listener *l)
 {
 	struct pf__pool *p = &l->pool;
 
-	p->standby = false;
-	p->watched = false;
-	if (p->parked > p->tickets)
+	if (p->standby)
+		pthread_cond_signal(&p->rouse);
+	else if (p->parked > p->tickets)
 		pthread_cond_signal(&p->unpark);
-	else if (!p->ending)
-		make_thread(l, false);
+	else if (p->ending || make_thread(l, false))
+		p->watched = false; /* to be tried again at the next call */
 }
 
 /* Until somebody needs us: true, and we count as waiting; or nobody does. */
@@ -159,22 +167,23 @@ static bool park(struct pf__listener *l)
 
 	pthread_mutex_lock(&p->lock);
 	p->parked++;
-	while (!needed && !p->tickets && !p->ending && !err) {
-		if (p->standby) {
+	while (!needed && !p->ending) {
+		if (p->tickets) {
+			p->tickets--;
+			needed = true;
+		} else if (!p->standby) {
+			p->standby = true;
+			needed = stand_by(p);
+			p->standby = false;
+		} else if (err) {
+			break;
+		} else {
 			err = nap(p, &p->unpark, PARKED_MS);
-			continue;
 		}
-		p->standby = true;
-		needed = stand_by(p);
-		p->parked--;
-		replace_standby(l);
-		p->parked++;
 	}
 	p->parked--;
-	if (!needed && p->tickets) {
-		p->tickets--;
-		needed = true;
-	}
+	if (needed && !p->standby) /* we did, or were about to */
+		find_standby(l);
 	pthread_mutex_unlock(&p->lock);
 	return needed;
 }
@@ -185,12 +194,8 @@ static void rouse_standby(struct pf__listener *l)
 	struct pf__pool *p = &l->pool;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->standby) {
-		p->watched = true;
-		pthread_cond_signal(&p->rouse);
-	} else if (!p->ending && !p->parked) {
-		make_thread(l, false);
-	}
+	p->watched = true;
+	find_standby(l);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -235,13 +240,14 @@ static int64_t now_ns(void)
 }
 
 /* Not through ioctl(), which sanitizers intercept: cancellation would leave by their frames. */
-static int receive(struct pf__receiver *r)
+LEFT_BY_CANCEL static int receive(struct pf__receiver *r)
 {
 	int64_t before = now_ns();
 	long n;
 
 	memset(&r->notif, 0, r->l->s->notif_size); /* the kernel asks for that */
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	pthread_testcancel(); /* for a request that came before: some of glibc's do not look */
 	n = syscall(SYS_ioctl, r->l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, &r->notif);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	if (n < 0)
@@ -304,20 +310,20 @@ static bool enlist(struct pf__pool *p)
 	return atomic_compare_exchange_strong(&p->waiting, &none, 1);
 }
 
-static void *receiver_main(void *arg)
+LEFT_BY_CANCEL static void *receiver_main(void *arg)
 {
 	struct pf__receiver *r = arg;
 	struct pf__pool *p = &r->l->pool;
-	bool called = r->called;
+	bool called = r->called, fresh = !called;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	pthread_setname_np(pthread_self(), "pf-receiver");
 	self = r;
-	while (called || enlist(p) || park(r->l)) {
+	while (called || (!fresh && enlist(p)) || park(r->l)) {
 		int err;
 
-		called = false;
+		called = fresh = false;
 		while ((err = receive(r)))
 			if (hung_up(r))
 				break;
