@@ -132,7 +132,8 @@ static void list(const char *path)
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir)))
-		if (strlen(e->d_name) > 8)
+		/* libfuse keeps what is unlinked while it is open under such a name. */
+		if (strlen(e->d_name) > 8 && strncmp(e->d_name, ".fuse_hidden", 12))
 			problem(e->d_name, "a name that nobody made");
 	if (dir)
 		closedir(dir);
