@@ -419,6 +419,24 @@ static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a,
 	return result;
 }
 
+/*
+ * A new name shall lead to what was written, though it is still open: the server may take it for
+ * another file (libfuse's path servers do), and others wait for the name.
+ */
+static int flush_before(struct job *j, const struct place *p)
+{
+	struct object *o = written_at(j, p, false);
+	int err = 0;
+
+	if (o) {
+		pthread_mutex_lock(&o->lock);
+		err = flush_object(o);
+		pthread_mutex_unlock(&o->lock);
+	}
+	object_put(o);
+	return err;
+}
+
 /* Every rename and link makes what is known of paths void, so who can have nothing to do with us
  * should not come that far. */
 static bool nothing_mounted(const struct job *j)
@@ -449,6 +467,11 @@ static int64_t rename_inside(struct job *j, struct two *t, int flags)
 	if (dots)
 		return dots < 0 ? dots : flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
 	flush_closed_for_names(j->r);
+	err = flush_before(j, &t->a);
+	if (!err && flags & RENAME_EXCHANGE)
+		err = flush_before(j, &t->b);
+	if (err)
+		return err;
 	err = pf_rename2(&j->view, place_inside(&t->a), place_inside(&t->b), (unsigned)flags);
 	if (err)
 		return err;
@@ -510,8 +533,15 @@ static int64_t link_inside(struct job *j, struct two *t, int flags)
 	(void)flags;
 	if (t->b.o)
 		return -EEXIST;
-	if (!t->a.o)
-		return pf_link(&j->view, place_inside(&t->a), place_inside(&t->b));
+	if (!t->a.o) {
+		err = flush_before(j, &t->a);
+		return err ? err : pf_link(&j->view, place_inside(&t->a), place_inside(&t->b));
+	}
+	pthread_mutex_lock(&t->a.o->lock);
+	err = flush_object(t->a.o);
+	pthread_mutex_unlock(&t->a.o->lock);
+	if (err)
+		return err;
 	err = link_object(j, t->a.o, place_inside(&t->b));
 	if (!err)
 		objects_linked(t->a.o, t->b.path);

@@ -31,11 +31,16 @@ static int reopen(int fd, int flags)
 
 int hold_reopen(const struct object *o, int flags)
 {
-	const int kept = O_ACCMODE | O_APPEND | O_NONBLOCK | O_PATH | O_NOATIME;
+	const int kept = O_ACCMODE | O_PATH | O_NOATIME, later = O_APPEND | O_NONBLOCK;
 	int fd = reopen(o->fd, flags & kept);
 
 	/* O_NOATIME is for the owner of the memfd, which we may not be */
-	return fd == -EPERM ? reopen(o->fd, flags & kept & ~O_NOATIME) : fd;
+	if (fd == -EPERM)
+		fd = reopen(o->fd, flags & kept & ~O_NOATIME);
+	/* With O_NONBLOCK it would not wait for a lease that another thread asks for. */
+	if (fd >= 0 && flags & later)
+		fcntl(fd, F_SETFL, flags & later);
+	return fd;
 }
 
 static bool lease(int fd, int kind)
