@@ -46,6 +46,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 	atomic_store(&j->r->given, 1);
 	atomic_store(&j->r->given_dirs, 1);
 	o->used = run_now_ms();
+	who_cwd_changes(j->r); /* it goes on before we come back here */
 	fd = reopen_directory(o, 0);
 	if (fd >= 0) {
 		redirect_chdir(j, fd);

@@ -34,6 +34,31 @@ static void overlay(struct job *j, const struct place *p, bool follow, struct st
 	object_put(o);
 }
 
+/* Removed, and the server knows nothing of it any more: what was known last. */
+static int last_known(struct object *o, struct pf_file *file, struct stat *st)
+{
+	struct statx x;
+	int err =
+	    pf_statxat(file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x);
+
+	if (err)
+		return err;
+	memset(st, 0, sizeof *st);
+	st->st_dev = o->m->fs->super->dev;
+	st->st_ino = x.stx_ino;
+	st->st_mode = x.stx_mode;
+	st->st_uid = x.stx_uid;
+	st->st_gid = x.stx_gid;
+	st->st_size = (off_t)x.stx_size;
+	st->st_blocks = (blkcnt_t)x.stx_blocks;
+	st->st_blksize = (blksize_t)x.stx_blksize;
+	st->st_rdev = makedev(x.stx_rdev_major, x.stx_rdev_minor);
+	st->st_atim = (struct timespec){x.stx_atime.tv_sec, x.stx_atime.tv_nsec};
+	st->st_mtim = (struct timespec){x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec};
+	st->st_ctim = (struct timespec){x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec};
+	return 0;
+}
+
 int object_stat(struct job *j, struct object *o, struct stat *st)
 {
 	struct pf_file *file;
@@ -42,6 +67,8 @@ int object_stat(struct job *j, struct object *o, struct stat *st)
 	if (err)
 		return err;
 	err = pf_fstat(file, st);
+	if ((err == -ENOENT || err == -ESTALE) && o->gone)
+		err = last_known(o, file, st);
 	pf_close(file);
 	if (!err)
 		hold_overlay(o, st);

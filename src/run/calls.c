@@ -130,6 +130,8 @@ static int64_t lead_there(struct job *j, const struct spec *s, const struct plac
 	const unsigned index = (unsigned)s->path;
 	const char *text = p->path;
 
+	if (s->how & HOW_CWD)
+		who_cwd_changes(j->r); /* before it goes on, and when it has */
 	redirect_paths(j, &index, &text, 1);
 	if (s->how & HOW_CWD)
 		who_cwd_changes(j->r);
