@@ -88,8 +88,13 @@ static void control_ready(void *ctx, short revents)
 	got = pf__guard_recv(g->control.fd, &m, &passed);
 	if (passed >= 0)
 		close(passed);
-	if (got == 1 && m.word == PF_WORD_EXITED) {
-		g->event(g->ctx, PF_GUARD_EXITED, m.value);
+	if (got == 1 && m.word != PF_WORD_GONE) {
+		if (m.word == PF_WORD_EXITED)
+			g->event(g->ctx, PF_GUARD_EXITED, m.value);
+		if (m.word == PF_WORD_STOPPED)
+			g->event(g->ctx, PF_GUARD_STOPPED, m.value);
+		if (m.word == PF_WORD_CONTINUED)
+			g->event(g->ctx, PF_GUARD_CONTINUED, 0);
 		return;
 	}
 	/* GONE, or the guardian has died itself: it took the program with it. */
@@ -290,6 +295,18 @@ int pf__guard_start(struct pf__guard **out, struct pf__supervisor *s,
 pid_t pf__guard_pid(const struct pf__guard *g)
 {
 	return g->program;
+}
+
+pid_t pf__guard_guardian(const struct pf__guard *g)
+{
+	return g->guardian;
+}
+
+void pf__guard_continue(struct pf__guard *g, int nth)
+{
+	struct pf__guard_message m = {.word = PF_WORD_CONTINUE, .value = nth};
+
+	pf__guard_send(g->control.fd, &m, -1);
 }
 
 void pf__guard_settled(struct pf__guard *g)
