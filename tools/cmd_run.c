@@ -217,13 +217,30 @@ static void become_daemon(int status)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
+/*
+ * The terminal's signals are for the program from now on, which shares our session so far. What has
+ * come lately is in the hands of the front, which has got it too, or has sent it.
+ */
+static void leave_group(void *ctx, pid_t program)
+{
+	struct job *job = ctx;
+	char byte;
+
+	setsid();
+	while (read(job->signals[0], &byte, 1) == 1)
+		;
+	front_started(program);
+}
+
 static int start_program(struct job *job)
 {
 	const struct run_origin *origin = front_origin();
 	struct pf__guard_job place = {.group = origin->group,
 				      .mask = origin->mask,
 				      .ignored = origin->ignored,
-				      .programs = job->words.programs};
+				      .programs = job->words.programs,
+				      .ready = leave_group,
+				      .ctx = job};
 	struct pf__guard_start how = {.file = job->words.argv[0],
 				      .argv = job->words.argv,
 				      .filtered = true,
@@ -238,7 +255,6 @@ static int start_program(struct job *job)
 
 	switch (-err) {
 	case 0:
-		front_started(pf__guard_pid(job->guard));
 		return 0;
 	case ENOENT:
 	case ENOTDIR:
@@ -367,7 +383,6 @@ static int run_program(struct job *job)
 	int status;
 
 	interrupt_divert(job->signals[1]);
-	setsid(); /* Ctrl-C is for the program from now on */
 	if (interrupted()) {
 		interrupt_divert(-1);
 		return 128 + interrupted();

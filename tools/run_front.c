@@ -26,7 +26,7 @@ enum word {
 	ENDED,       /* up */
 	LEAVE,       /* up: the exit status */
 	CONTINUE,    /* down: how many stops are known */
-	AWAKE,       /* down: answers CONTINUED and ENDED */
+	AWAKE,       /* down: answers STARTED, CONTINUED and ENDED */
 };
 
 struct message {
@@ -34,7 +34,7 @@ struct message {
 };
 
 /* How long the guardians may take to end everything when the supervisor has died. */
-enum { AWAKE_MS = 100, ORPHANS_MS = 8000, MAX_INHERITED = 1024 };
+enum { SOON_MS = 10, AWAKE_MS = 100, ORPHANS_MS = 8000, MAX_INHERITED = 1024 };
 
 enum phase { STARTING, RUNNING, ENDING };
 
@@ -45,7 +45,7 @@ struct front {
 	pid_t program;
 	int program_fd; /* pidfd, -1: none */
 	int stops;
-	sigset_t early; /* sent by the terminal before the program ran */
+	sigset_t early; /* that came before the program ran */
 	int status;     /* of the run, -1: not known yet */
 };
 
@@ -146,19 +146,24 @@ static void tell(enum word word, int value)
 		lose_front();
 }
 
-/* What it says meanwhile is older than what it is told: it means nothing any more. */
-static void rouse(enum word word)
+/*
+ * As a rule it has been continued with the program. What it says meanwhile is older than what it is
+ * told, and means nothing any more.
+ */
+static void rouse(enum word word, int value)
 {
 	struct message m = {0};
 	struct pollfd p = {.events = POLLIN};
 
-	tell(word, 0);
-	while (link_fd >= 0 && m.word != AWAKE) {
-		if (getppid() == front_pid)
-			kill(front_pid, SIGCONT);
+	tell(word, value);
+	for (int ms = SOON_MS; link_fd >= 0 && m.word != AWAKE; ms = AWAKE_MS) {
 		p.fd = link_fd;
-		if (poll(&p, 1, AWAKE_MS) == 1 && receive(link_fd, &m) < 0)
+		if (poll(&p, 1, ms) != 1) {
+			if (getppid() == front_pid)
+				kill(front_pid, SIGCONT);
+		} else if (receive(link_fd, &m) < 0) {
 			lose_front();
+		}
 	}
 }
 
@@ -172,7 +177,7 @@ void front_let_go_of_files(void)
 
 void front_started(pid_t program)
 {
-	tell(STARTED, program);
+	rouse(STARTED, program);
 }
 
 void front_stopped(int sig)
@@ -182,12 +187,12 @@ void front_stopped(int sig)
 
 void front_continued(void)
 {
-	rouse(CONTINUED);
+	rouse(CONTINUED, 0);
 }
 
 void front_ended(void)
 {
-	rouse(ENDED);
+	rouse(ENDED, 0);
 }
 
 void front_leave(int status)
@@ -278,7 +283,24 @@ static void to_program(struct front *f, int sig)
 		syscall(SYS_pidfd_send_signal, f->program_fd, sig, NULL, 0);
 }
 
-static void on_message(struct front *f, const struct message *m, bool may_stop)
+/* News of a stop may be late: that which continues the front has continued the program, too. */
+static bool program_stands(const struct front *f)
+{
+	char name[32], text[512], *p;
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", (int)f->program);
+	file = fopen(name, "re");
+	if (!file)
+		return false;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	p = strrchr(text, ')');
+	/* Z: its first thread has ended, and the kernel does not say. */
+	return p && p[1] && (p[2] == 'T' || p[2] == 'Z');
+}
+
+static void on_message(struct front *f, const struct message *m)
 {
 	switch (m->word) {
 	case STARTED:
@@ -288,10 +310,11 @@ static void on_message(struct front *f, const struct message *m, bool may_stop)
 		for (int sig = 1; sig < NSIG; sig++)
 			if (sigismember(&f->early, sig) == 1)
 				to_program(f, sig);
+		send_word(f->socket, AWAKE, 0);
 		break;
 	case STOPPED:
 		f->stops++;
-		if (may_stop)
+		if (program_stands(f))
 			front_stop_self(m->value);
 		break;
 	case ENDED:
@@ -307,25 +330,23 @@ static void on_message(struct front *f, const struct message *m, bool may_stop)
 	}
 }
 
-static void hear(struct front *f, bool may_stop)
+static void hear(struct front *f)
 {
 	struct message m;
 	int got;
 
 	while (f->status < 0 && (got = receive(f->socket, &m)) > 0)
-		on_message(f, &m, may_stop);
+		on_message(f, &m);
 }
 
 /*
  * The program goes on as well, unless it has been stopped anew meanwhile: the terminal's Ctrl-Z is
- * quicker than we are. Hence the number of stops that are known here, those included that wait to
- * be read: they are over.
+ * quicker than we are. Hence the number of stops that are known here.
  */
 static void on_continued(struct front *f, const struct signalfd_siginfo *info)
 {
 	if ((pid_t)info->ssi_pid == f->supervisor && info->ssi_code <= 0)
 		return;
-	hear(f, false);
 	if (f->phase == RUNNING)
 		send_word(f->socket, CONTINUE, f->stops);
 	else
@@ -347,10 +368,10 @@ static void before_and_after(struct front *f, const struct signalfd_siginfo *inf
 	if (sig == SIGWINCH)
 		return;
 	/* What the supervisor has got too ends it. If it starts the program nonetheless, it was too
-	 * late: it had left our group. */
-	if (f->phase == STARTING && front_from_terminal(info) && !stops(sig))
+	 * late: then it is the program's. */
+	if (f->phase == STARTING && !stops(sig))
 		sigaddset(&f->early, sig);
-	else if (f->phase == ENDING ? !stops(sig) : !front_from_terminal(info))
+	if (f->phase == ENDING ? !stops(sig) : !front_from_terminal(info))
 		kill(f->supervisor, sig);
 	if (stops(sig))
 		front_stop_self(sig);
@@ -393,7 +414,7 @@ static void supervisor_ended(struct front *f)
 
 	if (f->status >= 0 || waitpid(f->supervisor, &status, WNOHANG) != f->supervisor)
 		return;
-	hear(f, false); /* its last words */
+	hear(f); /* its last words */
 	if (f->status >= 0)
 		return;
 	if (WIFSIGNALED(status)) {
@@ -436,7 +457,7 @@ static int be_front(pid_t supervisor, int socket)
 
 		poll(p, 2, -1);
 		on_signals(&f);
-		hear(&f, true);
+		hear(&f);
 		if (p[1].revents & POLLHUP && f.socket >= 0 && f.status < 0) {
 			close(f.socket); /* SIGCHLD will tell the rest */
 			f.socket = -1;

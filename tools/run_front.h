@@ -48,7 +48,8 @@ const struct run_origin *front_origin(void);
 int front_socket(void);
 /* The program has all files of our caller; held by us too, they would stay open in its name. */
 void front_let_go_of_files(void);
-/* The program runs. */
+/* The program is there and shall run. Returns when the front knows it: so that it can tell for whom
+ * a signal of the terminal was. */
 void front_started(pid_t program);
 /* It stands; the front is to do so too. */
 void front_stopped(int sig);

@@ -39,6 +39,10 @@ struct pf__guard_job {
 	sigset_t mask;         /* of signals that it begins with */
 	sigset_t ignored;      /* which it ignores; the others have their default actions */
 	char *const *programs; /* the first of these that can be is executed; ends with NULL */
+	/* Called in pf__guard_start() when the process is there, a member of the group, but with
+	 * all signals blocked: what comes now it gets once, when it begins. */
+	void (*ready)(void *ctx, pid_t program);
+	void *ctx;
 };
 
 struct pf__guard_start {
@@ -90,6 +94,7 @@ enum pf__guard_word {
 	PF_WORD_STOP,       /* down */
 	PF_WORD_SETTLED,    /* down */
 	PF_WORD_STARTING,   /* from the child: value = its pid */
+	PF_WORD_GO,         /* to the child of a job */
 	PF_WORD_LISTENER,   /* from the child, with the descriptor; and down */
 	PF_WORD_NO_FILTER,  /* from the child: value = negative errno */
 	PF_WORD_NO_EXEC,    /* from the child: value = negative errno */

@@ -160,6 +160,15 @@ static int execute_first(const struct pf__guardian *g)
 	return worst;
 }
 
+static void await_go(const struct pf__guardian *g)
+{
+	struct pf__guard_message m;
+	int passed;
+
+	if (pf__guard_recv(g->setup, &m, &passed) != 1)
+		_exit(127);
+}
+
 /* The program's world, but for what stands or falls with the exec itself. */
 static void settle_in(const struct pf__guard_start *how)
 {
@@ -185,8 +194,10 @@ static _Noreturn void become_program(const struct pf__guardian *g, const int gat
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* somebody killed the guardian */
 	if (gate[0] >= 0)
 		await_guardian(gate);
-	settle_in(how);
 	report(g, PF_WORD_STARTING, getpid(), -1);
+	if (how->job)
+		await_go(g);
+	settle_in(how);
 	if (g->filter)
 		enter_filter(g);
 	report(g, PF_WORD_NO_EXEC, how->job ? execute_first(g) : execute(g, how->file), -1);
