@@ -35,6 +35,11 @@ struct command {
 
 	/* One of its options. 0, or STATUS_USAGE after it has said why. NULL when it has none. */
 	int (*option)(int opt, const char *arg);
+	/*
+	 * Called before any thread or process is there. -1: go on; else this process has nothing
+	 * more to do and ends with that status. NULL: go on.
+	 */
+	int (*before)(struct session *session, char **words, size_t n_words);
 	/* Called with the servers running; returns the exit status. words[n_words] is NULL. */
 	int (*run)(struct session *session, char **words, size_t n_words);
 };
@@ -42,6 +47,7 @@ struct command {
 extern const struct command command_ls;
 extern const struct command command_cat;
 extern const struct command command_cp;
+extern const struct command command_run;
 extern const struct command command_info;
 extern const struct command command_bench;
 

@@ -12,6 +12,7 @@
 enum { POLITE_MS = 2000, GRACE_MS = 5000, KICK_MS = 50 };
 
 static atomic_int signal_seen;
+static atomic_int diverted = -1;
 static int wake_pipe[2] = {-1, -1};
 static pthread_t main_thread;
 
@@ -20,10 +21,21 @@ int interrupted(void)
 	return atomic_load(&signal_seen);
 }
 
+void interrupt_divert(int fd)
+{
+	atomic_store(&diverted, fd);
+}
+
 static void on_signal(int sig)
 {
-	int saved = errno, none = 0;
+	int saved = errno, none = 0, fd = atomic_load(&diverted);
+	char byte = (char)sig;
 
+	if (fd >= 0) {
+		(void)!write(fd, &byte, 1);
+		errno = saved;
+		return;
+	}
 	atomic_compare_exchange_strong(&signal_seen, &none, sig);
 	/* Full means that the watcher has enough to read. */
 	(void)!write(wake_pipe[1], "", 1);

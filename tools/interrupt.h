@@ -13,6 +13,11 @@
 
 /* Begin to watch; the calling thread is the one whose blocking system calls get EINTR. */
 int interrupt_watch(struct session *session);
+/*
+ * Signals come as bytes by this descriptor instead, and end nothing; -1: no longer. For who has
+ * something of his own to end in order.
+ */
+void interrupt_divert(int fd);
 /* The signal that asked us to end, 0: none. */
 int interrupted(void);
 

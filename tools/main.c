@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_ls, &command_cat, &command_cp, &command_info, &command_bench,
+    &command_ls, &command_cat, &command_cp, &command_run, &command_info, &command_bench,
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
 
@@ -284,8 +284,12 @@ static int final_status(int status, int end_status)
 static int run_session(const struct command *command, struct session *session, char **words,
 		       size_t n)
 {
-	int status, end_status, err = interrupt_watch(session);
+	int status, end_status, err;
 
+	status = command->before ? command->before(session, words, n) : -1;
+	if (status >= 0)
+		return status;
+	err = interrupt_watch(session);
 	if (err) {
 		complain(false, err, "signals");
 		return STATUS_FAILED;
@@ -325,12 +329,14 @@ static int run_command(const struct command *command, int argc, char **argv)
 
 /*
  * Where a standard descriptor is closed, files of ours would get its number, and messages would go
- * into them. Opened the wrong way round, it fails with EBADF as before.
+ * into them. Opened the wrong way round, it fails with EBADF as before. What we execute finds it
+ * closed.
  */
 static void occupy_stdio(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_CLOEXEC) != fd)
 			return;
 }
 

@@ -2,7 +2,6 @@
 #include "orphans.h"
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -42,6 +41,11 @@ static void end(int pid)
 void orphans_adopt(void)
 {
 	adopting = each_child(leave) == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+}
+
+bool orphans_adopted(void)
+{
+	return adopting;
 }
 
 void orphans_end(void)

@@ -7,8 +7,12 @@
 #ifndef TOOLS_ORPHANS_H
 #define TOOLS_ORPHANS_H
 
+#include <stdbool.h>
+
 /* Before the first server is started. */
 void orphans_adopt(void);
+/* Do they come to us? */
+bool orphans_adopted(void);
 /* After the last one has ended. Usually there is nothing to do. */
 void orphans_end(void);
 

@@ -88,8 +88,13 @@ static void control_ready(void *ctx, short revents)
 	got = pf__guard_recv(g->control.fd, &m, &passed);
 	if (passed >= 0)
 		close(passed);
-	if (got == 1 && m.word == PF_WORD_EXITED) {
-		g->event(g->ctx, PF_GUARD_EXITED, m.value);
+	if (got == 1 && m.word != PF_WORD_GONE) {
+		if (m.word == PF_WORD_EXITED)
+			g->event(g->ctx, PF_GUARD_EXITED, m.value);
+		if (m.word == PF_WORD_STOPPED)
+			g->event(g->ctx, PF_GUARD_STOPPED, m.value);
+		if (m.word == PF_WORD_CONTINUED)
+			g->event(g->ctx, PF_GUARD_CONTINUED, 0);
 		return;
 	}
 	/* GONE, or the guardian has died itself: it took the program with it. */
@@ -133,8 +138,19 @@ static pid_t clone_guardian(const struct pf__guardian *a)
 	return pid < 0 ? -errno : pid;
 }
 
+static void starting(struct pf__guard *g, int setup, pid_t program, const struct pf__guard_job *job)
+{
+	struct pf__guard_message go = {.word = PF_WORD_GO};
+
+	g->program = program;
+	if (!job)
+		return;
+	job->ready(job->ctx, program);
+	pf__guard_send(setup, &go, -1);
+}
+
 /* The child's reports until it has executed (its end of the socket closes) or failed. */
-static int await_exec(struct pf__guard *g, int setup)
+static int await_exec(struct pf__guard *g, int setup, const struct pf__guard_job *job)
 {
 	struct pf__guard_message m;
 	int passed, got, err;
@@ -149,7 +165,7 @@ static int await_exec(struct pf__guard *g, int setup)
 		if (m.word == PF_WORD_NO_FILTER)
 			return pf__fail(m.value, "cannot install the system call filter:");
 		if (m.word == PF_WORD_STARTING)
-			g->program = m.value;
+			starting(g, setup, m.value, job);
 		if (m.word != PF_WORD_LISTENER || passed < 0)
 			continue;
 		pf__guard_send(g->control.fd, &m, passed);
@@ -244,7 +260,7 @@ static int launch_guardian(struct pf__guard *g, const struct pf__guard_start *ho
 	close(pf__take(child_setup, -1));
 	close(pf__take(child_control, -1));
 	err = pf__supervisor_watch(g->s, &g->control);
-	return err ? err : await_exec(g, setup);
+	return err ? err : await_exec(g, setup, how->job);
 }
 
 static struct pf__guard *guard_new(struct pf__supervisor *s, const struct pf__guard_start *how)
@@ -290,6 +306,18 @@ int pf__guard_start(struct pf__guard **out, struct pf__supervisor *s,
 pid_t pf__guard_pid(const struct pf__guard *g)
 {
 	return g->program;
+}
+
+pid_t pf__guard_guardian(const struct pf__guard *g)
+{
+	return g->guardian;
+}
+
+void pf__guard_continue(struct pf__guard *g, int nth)
+{
+	struct pf__guard_message m = {.word = PF_WORD_CONTINUE, .value = nth};
+
+	pf__guard_send(g->control.fd, &m, -1);
 }
 
 void pf__guard_settled(struct pf__guard *g)

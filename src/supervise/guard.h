@@ -15,12 +15,34 @@
 #define PF_SUPERVISE_GUARD_H
 
 #include "supervise/supervise.h"
+#include <signal.h>
 
 struct pf__guard;
 
 enum pf__guard_event {
 	PF_GUARD_EXITED, /* the program itself ended, with status as from waitpid() */
 	PF_GUARD_GONE,   /* it and all that it started have ended; the last event */
+	/* Of a job only, and of the program itself only: */
+	PF_GUARD_STOPPED, /* by the signal `status` */
+	PF_GUARD_CONTINUED,
+};
+
+/*
+ * The program is the user's job, as it would be if the shell had started it: in a process group
+ * that is there already, with standard descriptors and signals as they are given, and stopped by
+ * Ctrl-Z. The guardian goes into a session of its own. For the kernel the program's group then
+ * depends on nobody of ours: it is orphaned (where Ctrl-Z stops nothing) just when it would be
+ * without us.
+ */
+struct pf__guard_job {
+	pid_t group;           /* of our session */
+	sigset_t mask;         /* of signals that it begins with */
+	sigset_t ignored;      /* which it ignores; the others have their default actions */
+	char *const *programs; /* the first of these that can be is executed; ends with NULL */
+	/* Called in pf__guard_start() when the process is there, a member of the group, but with
+	 * all signals blocked: what comes now it gets once, when it begins. */
+	void (*ready)(void *ctx, pid_t program);
+	void *ctx;
 };
 
 struct pf__guard_start {
@@ -30,6 +52,9 @@ struct pf__guard_start {
 	int out_fd, err_fd; /* its standard output and error; -1: ours */
 	int pass_fd;        /* above 2, inherited although close-on-exec; -1: none */
 	const char *remove; /* a directory that the guardian removes at the end; NULL: none */
+	/* NULL: a group of its own, default signals, standard descriptors that are open, a terminal
+	 * that is lent. Else `file` stands in messages only, out_fd, err_fd, pass_fd are -1. */
+	const struct pf__guard_job *job;
 	unsigned patience_ms, grace_ms; /* as for pf__guard_stop(), when we die */
 	void (*event)(void *ctx, enum pf__guard_event event, int status); /* on the loop thread */
 	void *ctx;
@@ -42,6 +67,13 @@ struct pf__guard_start {
 int pf__guard_start(struct pf__guard **g, struct pf__supervisor *s,
 		    const struct pf__guard_start *how);
 pid_t pf__guard_pid(const struct pf__guard *g); /* of the program itself */
+/* Of us who sees, as pids go, what becomes of the program: the parent of its orphans. */
+pid_t pf__guard_guardian(const struct pf__guard *g);
+/*
+ * Let a job go on, if it still stands in the stop that was the nth to be told of. Who asks may be
+ * late: the program may have gone on, and been stopped anew, meanwhile.
+ */
+void pf__guard_continue(struct pf__guard *g, int nth);
 /* The program needs the terminal no more. */
 void pf__guard_settled(struct pf__guard *g);
 /*
@@ -62,9 +94,13 @@ enum pf__guard_word {
 	PF_WORD_STOP,       /* down */
 	PF_WORD_SETTLED,    /* down */
 	PF_WORD_STARTING,   /* from the child: value = its pid */
+	PF_WORD_GO,         /* to the child of a job */
 	PF_WORD_LISTENER,   /* from the child, with the descriptor; and down */
 	PF_WORD_NO_FILTER,  /* from the child: value = negative errno */
 	PF_WORD_NO_EXEC,    /* from the child: value = negative errno */
+	PF_WORD_STOPPED,    /* up: value = signal */
+	PF_WORD_CONTINUED,  /* up */
+	PF_WORD_CONTINUE,   /* down: value = which stop */
 };
 struct pf__guard_message {
 	uint32_t word;
@@ -80,7 +116,7 @@ int pf__guard_recv(int fd, struct pf__guard_message *m, int *passed);
 struct pf__guardian {
 	const struct pf__guard_start *how;
 	const struct sock_fprog *filter; /* NULL: none */
-	char *const *sh_argv;            /* /bin/sh file argv[1]... */
+	char **sh_argv;                  /* /bin/sh file argv[1]... */
 	int control;                     /* to us */
 	int setup;                       /* to us, the starting child's */
 	int parent;                      /* pidfd of us */

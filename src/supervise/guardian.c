@@ -44,6 +44,8 @@ struct state {
 	int listener;  /* -1: not told yet, or closed */
 	bool maker_gone;
 	bool settled;
+	int stops; /* how many of the program's were told */
+	bool stopped;
 	enum stage stage;
 	int64_t next_stage; /* ms; when to go on to it; 0: never */
 	unsigned grace_ms;
@@ -53,6 +55,19 @@ struct state {
 
 /* ---- the program before it is executed --------------------------------------------------------
  */
+
+/* As the user's shell would have started it. */
+static void job_signals(const struct pf__guard_job *job)
+{
+	for (int sig = 1; sig < NSIG; sig++) {
+		struct sigaction a = {.sa_handler = SIG_DFL};
+
+		if (sigismember(&job->ignored, sig) == 1)
+			a.sa_handler = SIG_IGN;
+		sigaction(sig, &a, NULL);
+	}
+	sigprocmask(SIG_SETMASK, &job->mask, NULL);
+}
 
 /* What the program using us ignores or handles is its own matter. nohup's SIGHUP is the user's. */
 static void default_signals(void)
@@ -119,15 +134,49 @@ static void await_guardian(const int gate[2])
 	close(gate[0]);
 }
 
-static _Noreturn void become_program(const struct pf__guardian *g, const int gate[2])
+/* A negative errno, if at all. */
+static int execute(const struct pf__guardian *g, const char *file)
 {
-	const struct pf__guard_start *how = g->how;
+	execve(file, g->how->argv, environ);
+	if (errno == ENOEXEC) {
+		g->sh_argv[1] = (char *)(uintptr_t)file;
+		execve(g->sh_argv[0], g->sh_argv, environ);
+	}
+	return -errno;
+}
 
-	setpgid(0, 0);
+/* Along PATH, as execvp() does: one that is there but not executable is the better error. */
+static int execute_first(const struct pf__guardian *g)
+{
+	int worst = -ENOENT, err;
+
+	for (char *const *file = g->how->job->programs; *file; file++) {
+		err = execute(g, *file);
+		if (err == -EACCES)
+			worst = err;
+		else if (err != -ENOENT && err != -ENOTDIR && err != -ENOTCONN && err != -ESTALE)
+			return err;
+	}
+	return worst;
+}
+
+static void await_go(const struct pf__guardian *g)
+{
+	struct pf__guard_message m;
+	int passed;
+
+	if (pf__guard_recv(g->setup, &m, &passed) != 1)
+		_exit(127);
+}
+
+/* The program's world, but for what stands or falls with the exec itself. */
+static void settle_in(const struct pf__guard_start *how)
+{
+	if (how->job) {
+		job_signals(how->job);
+		return;
+	}
 	default_signals();
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* somebody killed the guardian */
-	if (gate[0] >= 0)
-		await_guardian(gate);
 	fill_stdio();
 	if (how->out_fd >= 0)
 		dup2(how->out_fd, 1);
@@ -135,13 +184,23 @@ static _Noreturn void become_program(const struct pf__guardian *g, const int gat
 		dup2(how->err_fd, 2);
 	if (how->pass_fd >= 0)
 		fcntl(how->pass_fd, F_SETFD, 0);
+}
+
+static _Noreturn void become_program(const struct pf__guardian *g, const int gate[2])
+{
+	const struct pf__guard_start *how = g->how;
+
+	setpgid(0, how->job ? how->job->group : 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* somebody killed the guardian */
+	if (gate[0] >= 0)
+		await_guardian(gate);
 	report(g, PF_WORD_STARTING, getpid(), -1);
+	if (how->job)
+		await_go(g);
+	settle_in(how);
 	if (g->filter)
 		enter_filter(g);
-	execve(how->file, how->argv, environ);
-	if (errno == ENOEXEC)
-		execve(g->sh_argv[0], g->sh_argv, environ);
-	report(g, PF_WORD_NO_EXEC, -errno, -1);
+	report(g, PF_WORD_NO_EXEC, how->job ? execute_first(g) : execute(g, how->file), -1);
 	_exit(127);
 }
 
@@ -348,25 +407,59 @@ static void begin_stop(struct state *s, unsigned patience_ms, unsigned grace_ms)
 	advance(s);
 }
 
+static void child_stopped(struct state *s, pid_t pid, int sig)
+{
+	if (s->g->how->job && pid == s->program) {
+		s->stops++;
+		s->stopped = true;
+		tell(s, PF_WORD_STOPPED, sig);
+	}
+	if (sig == SIGTTIN || sig == SIGTTOU)
+		lend_terminal(s, pid);
+}
+
+static void child_continued(struct state *s, pid_t pid)
+{
+	if (!s->g->how->job || pid != s->program)
+		return;
+	s->stopped = false;
+	tell(s, PF_WORD_CONTINUED, 0);
+}
+
+static void child_ended(struct state *s, pid_t pid, int status)
+{
+	if (pid == s->program) {
+		s->program = 0;
+		tell(s, PF_WORD_EXITED, status);
+	}
+	for (unsigned i = 0; i < s->ntold; i++)
+		if (s->told[i] == pid)
+			s->told[i] = 0;
+}
+
 /* False when no child is left. */
 static bool reap(struct state *s)
 {
-	int status, stop;
+	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL)) > 0) {
-		stop = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
-		if (stop == SIGTTIN || stop == SIGTTOU)
-			lend_terminal(s, pid);
-		if (pid == s->program && !stop) {
-			s->program = 0;
-			tell(s, PF_WORD_EXITED, status);
-		}
-		for (unsigned i = 0; !stop && i < s->ntold; i++)
-			if (s->told[i] == pid)
-				s->told[i] = 0;
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL)) > 0) {
+		if (WIFSTOPPED(status))
+			child_stopped(s, pid, WSTOPSIG(status));
+		else if (WIFCONTINUED(status))
+			child_continued(s, pid);
+		else
+			child_ended(s, pid, status);
 	}
 	return pid == 0;
+}
+
+/* The program may have been stopped anew since the maker asked, and we not have heard of it. */
+static void let_go_on(struct state *s, int nth)
+{
+	reap(s);
+	if (s->program > 0 && s->stopped && s->stops == nth)
+		kill(s->program, SIGCONT);
 }
 
 static void maker_died(struct state *s)
@@ -390,6 +483,8 @@ static void hear(struct state *s)
 		s->settled = true;
 		take_terminal_back(s);
 	}
+	if (m.word == PF_WORD_CONTINUE)
+		let_go_on(s, m.value);
 	if (m.word == PF_WORD_LISTENER)
 		s->listener = pf__take(passed, -1);
 	if (passed >= 0)
@@ -482,7 +577,8 @@ static void prepare(struct state *s)
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	s->sigchld = signalfd(-1, &chld, SFD_CLOEXEC);
-	s->tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (!s->g->how->job)
+		s->tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	s->makers_group = getpgrp();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "pf-guardian");
@@ -490,7 +586,8 @@ static void prepare(struct state *s)
 
 _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 {
-	struct state s = {.g = g, .listener = -1};
+	const struct pf__guard_job *job = g->how->job;
+	struct state s = {.g = g, .listener = -1, .tty = -1};
 	int keep[4], gate[2];
 
 	prepare(&s);
@@ -504,8 +601,11 @@ _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 	if (s.program < 0)
 		report(g, PF_WORD_NO_EXEC, -errno, -1);
 	else
-		setpgid(s.program, s.program);
-	setpgid(0, 0);
+		setpgid(s.program, job ? job->group : s.program);
+	if (job)
+		setsid();
+	else
+		setpgid(0, 0);
 	keep[0] = s.sigchld;
 	keep[1] = g->control;
 	keep[2] = g->parent;

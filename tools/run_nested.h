@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A run inside a run. A thread can stand under one listening filter only, and ours is there
+ * already: so the servers are ordinary programs here, whose mounts the outer run answers, and the
+ * program is an ordinary child.
+ */
+#ifndef TOOLS_RUN_NESTED_H
+#define TOOLS_RUN_NESTED_H
+
+#include "session.h"
+
+/* Are we under a supervisor's filter? */
+bool nested(void);
+/* All of the run; the exit status. No thread may have been started. */
+int run_nested(struct session *session, char **words, size_t n);
+
+#endif
