@@ -397,6 +397,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 {
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
 	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
+	int err;
 
 	pf__call_blocks();
 	if (executes)
@@ -404,8 +405,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
 		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
 		return take_over(&t);
-	if (errno == ESRCH)
-		return -ESRCH;
+	err = errno == ESRCH ? -ESRCH : -EPERM;
 	pf__call_return(call, -EPERM);
-	return -EPERM;
+	return err;
 }
