@@ -23,6 +23,7 @@
  * of its process executes a program: the number goes over to that one, and nobody tells.
  */
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "supervise/inject_regs.h"
 #include "supervise/internal.h"
 #include <errno.h>
@@ -31,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,6 +43,14 @@
 #define PTRACE_EVENT_STOP 128
 #endif
 #define SIGSET_SIZE 8 /* the kernel's */
+
+/* As in launch/device.c. */
+#if defined(__aarch64__)
+#define GO_HEAP 0x4000000000ull
+#else
+#define GO_HEAP 0xc000000000ull
+#endif
+#define GO_HEAP_BITS 38
 
 enum stop {
 	STOP_GONE,  /* no stop: it has ended */
@@ -59,6 +69,7 @@ struct trace {
 	uint64_t mask; /* of its signals */
 	int fd;        /* what->fd's number there, or -1 */
 	uint64_t base; /* where data is */
+	bool mapped;   /* and is a mapping for that */
 	char *before;  /* what was there; NULL: nothing is to be put back */
 };
 
@@ -140,55 +151,6 @@ static void detach(struct trace *t, int sig)
 			return;
 }
 
-/* ---- memory --------------------------------------------------------------------------------- */
-
-static int copy_data(struct trace *t, bool write, void *buf)
-{
-	const struct iovec here = {buf, t->what->size},
-			   there = {(void *)(uintptr_t)t->base, t->what->size};
-	ssize_t n = pf__call_copy(t->call, write, &here, 1, &there, 1);
-
-	/* Below all that it ever used of its stack: the file makes the stack grow. */
-	if (n == -EFAULT || (n >= 0 && (size_t)n < t->what->size))
-		n = pf__call_copy_by_file(t->call, write, &here, 1, &there, 1);
-	return n < 0 ? (int)n : (size_t)n < t->what->size ? -EFAULT : 0;
-}
-
-static int put_data(struct trace *t)
-{
-	const struct pf__inject *what = t->what;
-	char *data;
-	int err;
-
-	t->base = (pf__regs_stack(&t->saved) - what->size) & ~(uint64_t)15;
-	data = pf__malloc(what->size);
-	t->before = pf__malloc(what->size);
-	err = data && t->before ? copy_data(t, false, t->before) : -ENOMEM;
-	if (!err) {
-		memcpy(data, what->data, what->size);
-		for (size_t i = 0; i < what->nwords; i++) {
-			uint64_t word;
-
-			memcpy(&word, data + what->words[i], sizeof word);
-			word += t->base;
-			memcpy(data + what->words[i], &word, sizeof word);
-		}
-		err = copy_data(t, true, data);
-	}
-	pf__free(data);
-	if (err) {
-		pf__free(t->before);
-		t->before = NULL;
-	}
-	return err;
-}
-
-static void take_data_away(struct trace *t)
-{
-	if (t->before)
-		copy_data(t, true, t->before);
-}
-
 /* ---- a call --------------------------------------------------------------------------------- */
 
 /* STOP_SYSCALL: it was made, with *result. STOP_EXEC: it has executed. STOP_GONE. */
@@ -219,13 +181,104 @@ static enum stop make_call(struct trace *t, int nr, const uint64_t args[6], int6
 		if (interruptible)
 			set_mask(t, t->mask);
 	}
-	if (pf__regs_get(t->tid, &r))
-		return next_stop(t, &sig);
+	if (pf__regs_get(t->tid, &r)) { /* killed */
+		detach(t, 0);
+		return STOP_GONE;
+	}
 	*result = pf__regs_result(&r);
 	if (interruptible)
 		set_mask(t, ~0ull);
 	return STOP_SYSCALL;
 }
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static int copy_data(struct trace *t, bool write, void *buf)
+{
+	const struct iovec here = {buf, t->what->size},
+			   there = {(void *)(uintptr_t)t->base, t->what->size};
+	ssize_t n = pf__call_copy(t->call, write, &here, 1, &there, 1);
+
+	/* Below all that it ever used of its stack: the file makes the stack grow. */
+	if (n == -EFAULT || (n >= 0 && (size_t)n < t->what->size))
+		n = pf__call_copy_by_file(t->call, write, &here, 1, &there, 1);
+	return n < 0 ? (int)n : (size_t)n < t->what->size ? -EFAULT : 0;
+}
+
+static int write_data(struct trace *t)
+{
+	const struct pf__inject *what = t->what;
+	char *data = pf__memdup(what->data, what->size);
+	int err;
+
+	if (!data)
+		return -ENOMEM;
+	for (size_t i = 0; i < what->nwords; i++) {
+		uint64_t word;
+
+		memcpy(&word, data + what->words[i], sizeof word);
+		word += t->base;
+		memcpy(data + what->words[i], &word, sizeof word);
+	}
+	err = copy_data(t, true, data);
+	pf__free(data);
+	return err;
+}
+
+/*
+ * Goroutines call from stacks of a few KiB, with whatever the heap has below; they lie where Go has
+ * its heap. There data gets a mapping of its own. (A child of vfork() that executes leaves it to
+ * its parent.)
+ */
+static enum stop map_data(struct trace *t, int64_t *result)
+{
+	const uint64_t args[6] = {0, t->what->size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1};
+	enum stop stop = make_call(t, SYS_mmap, args, result, false);
+
+	if (stop != STOP_SYSCALL || *result < 0)
+		return stop;
+	t->base = (uint64_t)*result;
+	t->mapped = true;
+	*result = 0;
+	return stop;
+}
+
+static int save_stack(struct trace *t)
+{
+	t->base = (pf__regs_stack(&t->saved) - t->what->size) & ~(uint64_t)15;
+	t->before = pf__malloc(t->what->size);
+	return t->before ? copy_data(t, false, t->before) : -ENOMEM;
+}
+
+/* *result: 0 or negative errno. */
+static enum stop put_data(struct trace *t, int64_t *result)
+{
+	enum stop stop = STOP_SYSCALL;
+
+	if (pf__regs_stack(&t->saved) >> GO_HEAP_BITS == GO_HEAP >> GO_HEAP_BITS)
+		stop = map_data(t, result);
+	else
+		*result = save_stack(t);
+	if (stop == STOP_SYSCALL && !*result)
+		*result = write_data(t);
+	else
+		pf__free(pf__take(t->before, NULL));
+	return stop;
+}
+
+static enum stop take_data_away(struct trace *t)
+{
+	const uint64_t args[6] = {t->base, t->what->size, 0, 0, 0, t->call->token};
+	int64_t result;
+
+	if (t->before)
+		copy_data(t, true, t->before);
+	return t->mapped ? make_call(t, SYS_munmap, args, &result, false) : STOP_SYSCALL;
+}
+
+/* ---- what it is about -------------------------------------------------------------------------
+ */
 
 static enum stop make_their_call(struct trace *t, int64_t *result)
 {
@@ -284,14 +337,13 @@ static int64_t act(struct trace *t, int64_t result)
 		result = -EPERM;
 	set_mask(t, ~0ull);
 	if (!result && t->what->size)
-		result = put_data(t);
-	if (!result)
+		stop = put_data(t, &result);
+	if (!result && stop == STOP_SYSCALL)
 		stop = make_their_call(t, &result);
-	if (stop == STOP_SYSCALL) {
-		take_data_away(t);
-		if (t->fd >= 0 && t->what->close_fd)
-			stop = close_theirs(t);
-	}
+	if (stop == STOP_SYSCALL)
+		stop = take_data_away(t);
+	if (stop == STOP_SYSCALL && t->fd >= 0 && t->what->close_fd)
+		stop = close_theirs(t);
 	pf__free(t->before);
 	if (stop == STOP_GONE)
 		return -ESRCH;
@@ -345,6 +397,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 {
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
 	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
+	int err;
 
 	pf__call_blocks();
 	if (executes)
@@ -352,8 +405,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
 		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
 		return take_over(&t);
-	if (errno == ESRCH)
-		return -ESRCH;
+	err = errno == ESRCH ? -ESRCH : -EPERM;
 	pf__call_return(call, -EPERM);
-	return -EPERM;
+	return err;
 }

@@ -15,9 +15,8 @@ typedef struct user_pt_regs pf__regs;
 typedef struct user_regs_struct pf__regs;
 #endif
 
-#define PF_ERESTARTSYS                                                                             \
-	512 /* the kernel's own: "again, or EINTR, as the signal's handler has it"                 \
-	     */
+/* The kernel's own error: "again, or EINTR, as the handler of the signal has it". */
+#define PF_ERESTARTSYS 512
 
 /* 0 or negative errno (-ESRCH: killed). */
 int pf__regs_get(pid_t tid, pf__regs *r);

@@ -153,7 +153,7 @@ struct pf__inject {
 	/* Signals may interrupt it, as they would any call: for what may take for ever. Else they
 	 * wait until it has returned. */
 	bool interruptible;
-	const void *data; /* goes into the caller's memory for that time; NULL: nothing */
+	const void *data; /* goes below its stack for that time, aligned to 16; NULL: nothing */
 	size_t size;
 	unsigned arg_in_data;  /* bit i: args[i] is an offset into data: its address is added */
 	const uint32_t *words; /* offsets of 8-byte words in data to which its address is added */
@@ -175,7 +175,8 @@ struct pf__inject {
  * -ESRCH   it is gone. For an execve() that could be at any point
  * After execve() and execveat() 0 says that the new program runs.
  *
- * The tracing thread's other children are not disturbed, but our process gets SIGCHLDs.
+ * Our process gets SIGCHLDs. The caller should not be a child of ours (but of a guardian, say): who
+ * waits for a child that another thread of his process traces is told of its stops.
  */
 int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what);
 

@@ -13,12 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -209,6 +211,35 @@ static void opens(void)
 	/* More than the stack has ever grown to. */
 	reads(open("/pf/large", O_RDONLY));
 	CHECK(open("/pf/missing", O_RDONLY) < 0 && errno == ENOENT);
+}
+
+#if defined(__aarch64__)
+#define GO_HEAP 0x4000000000ull
+#else
+#define GO_HEAP 0xc000000000ull
+#endif
+
+static ucontext_t home, away;
+
+static void open_on_small_stack(void)
+{
+	for (int i = 0; i < 20; i++)
+		reads(open("/pf/file", O_RDONLY));
+}
+
+/* A stack as Go's are: small, in its heap, with nothing below that the path could be put into. */
+static void small_stack(void)
+{
+	char *stack = mmap((void *)(uintptr_t)(GO_HEAP + (1 << 20)), 4096, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	CHECK(stack != MAP_FAILED);
+	getcontext(&away);
+	away.uc_stack.ss_sp = stack;
+	away.uc_stack.ss_size = 4096;
+	away.uc_link = &home;
+	makecontext(&away, open_on_small_stack, 0);
+	CHECK(swapcontext(&home, &away) == 0);
 }
 
 static void *opens_often(void *arg)
@@ -469,6 +500,7 @@ static const struct {
     {"changes-directory", changes_directory},
     {"unchanged", unchanged},
     {"opens", opens},
+    {"small-stack", small_stack},
     {"opens-at-once", opens_at_once},
     {"signal-arrives", signal_arrives},
     {"interrupted", interrupted},

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Parallel roles, the token, and calls in the caller's place: caller.c tries, role.c answers. */
 #include "../unit.h"
+#include "base/alloc.h"
 #include "role.h"
 #include "supervise/guard.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -93,6 +99,7 @@ TRIAL(token_passes, "token", 0)
 TRIAL(changes_directory, "changes-directory", 0)
 TRIAL(nothing_changes, "unchanged", 0)
 TRIAL(opens, "opens", 0)
+TRIAL(opens_on_small_stack, "small-stack", 0)
 TRIAL(opens_at_once, "opens-at-once", 0)
 TRIAL(signal_arrives, "signal-arrives", 0)
 TRIAL(interrupted, "interrupted", 0)
@@ -121,6 +128,110 @@ static void thread_executes_amid_others(void **state)
 
 	(void)state;
 	assert_int_equal(run(&r, "thread-executes-amid-others"), 42 << 8);
+}
+
+/* ---- as on older kernels -------------------------------------------------------------------- */
+
+/*
+ * A child under the filter, whose waits signals interrupt (no WAIT_KILLABLE_RECV, as before Linux
+ * 5.19), and its listener. It executes the caller's trial, or sleeps (NULL). Between it and us
+ * stands another process, as the guardian does: whoever waits for a child that is traced by a
+ * thread of his process is told of its stops.
+ */
+static pid_t start_interruptible(const struct pf__supervisor *s, const char *trial, int *listener)
+{
+	struct pf__guard_message m = {.word = PF_WORD_LISTENER};
+	struct sock_fprog prog = {0};
+	int sv[2];
+	pid_t pid;
+
+	assert_err(pf__filter_build(s, &prog), 0);
+	assert_err(pf__message_pair(sv), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd, status;
+
+		pid = fork();
+		if (pid > 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			waitpid(pid, &status, 0);
+			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+		}
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				  SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
+		pf__guard_send(sv[1], &m, fd);
+		close(fd);
+		while (!trial)
+			pause();
+		execl(caller, caller, trial, scratch, NULL);
+		_exit(127);
+	}
+	pf__free(prog.filter);
+	assert_err(pf__guard_recv(sv[0], &m, listener), 1);
+	assert_true(*listener >= 0);
+	close(sv[0]);
+	close(sv[1]);
+	return pid;
+}
+
+static void run_interruptible(const char *trial, int expected)
+{
+	struct role r = {.caller = caller,
+			 .scratch = scratch,
+			 .dir = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	struct pf__supervisor *s;
+	int listener, status;
+	pid_t pid;
+
+	assert_err(pf__supervisor_new(&s), 0);
+	assert_err(role_add(&r, s), 0);
+	pid = start_interruptible(s, trial, &listener);
+	assert_err(pf__supervisor_listen(s, listener), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, expected << 8);
+	pf__supervisor_free(s);
+	close(r.dir);
+}
+
+static void interruptible_waits(void **state)
+{
+	(void)state;
+	run_interruptible("stuck", 0);
+	run_interruptible("changes-directory", 0);
+	run_interruptible("unchanged", 0);
+	run_interruptible("opens", 0);
+	run_interruptible("small-stack", 0);
+	run_interruptible("opens-at-once", 0);
+	run_interruptible("interrupted", 0);
+	run_interruptible("restarted", 0);
+	run_interruptible("stopped-and-continued", 0);
+	run_interruptible("executes", 42);
+	run_interruptible("spawns", 0);
+	run_interruptible("threads-race-to-execute", 0);
+	run_interruptible("killed-at-any-moment", 0);
+}
+
+/* Then RECV does not return by itself, as it never does before Linux 6.11. */
+static void ends_before_its_callers(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		struct role r = {0};
+		struct pf__supervisor *s;
+		int listener;
+		pid_t pid;
+
+		assert_err(pf__supervisor_new(&s), 0);
+		assert_err(role_add(&r, s), 0);
+		pid = start_interruptible(s, NULL, &listener);
+		assert_err(pf__supervisor_listen(s, listener), 0);
+		usleep((useconds_t)(i % 10 * 200));
+		pf__supervisor_free(s);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
 }
 
 static int count(const char *dir)
@@ -187,6 +298,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(changes_directory),
 	    cmocka_unit_test(nothing_changes),
 	    cmocka_unit_test(opens),
+	    cmocka_unit_test(opens_on_small_stack),
 	    cmocka_unit_test(opens_at_once),
 	    cmocka_unit_test(signal_arrives),
 	    cmocka_unit_test(interrupted),
@@ -200,6 +312,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(threads_race_to_execute),
 	    cmocka_unit_test(traced_already),
 	    cmocka_unit_test(killed_at_any_moment),
+	    cmocka_unit_test(interruptible_waits),
+	    cmocka_unit_test(ends_before_its_callers),
 	    cmocka_unit_test(nothing_is_left),
 	};
 
