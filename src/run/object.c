@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +177,11 @@ static int make_file(struct object *o, struct pf_file *file)
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	o->fd = open(link, O_RDONLY | O_CLOEXEC);
 	close(fd);
-	return o->fd < 0 ? -errno : 0;
+	if (o->fd < 0)
+		return -errno;
+	/* Should an open meet a lease of ours (hold.c): not SIGIO, which would end us. */
+	fcntl(o->fd, F_SETSIG, SIGURG);
+	return 0;
 }
 
 static int make_directory(struct object *o)
