@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/sys.h"
+#include "launch/claim.h"
+#include "launch/serverpid.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,6 +42,9 @@ struct device {
 	int fd;    /* our end; -1 once it was handed on with a mount */
 	ino_t ino; /* of the server's end */
 	bool attached, sync_init;
+	pid_t claimant;   /* who shall get what is mounted below it (claim.h); 0: it is a device */
+	char *mountpoint; /* of a mount that went to a claimant; hangup is our end once more */
+	int hangup;
 	size_t max_message, peer_sndbuf;
 	struct pf__list link;
 };
@@ -100,6 +106,9 @@ static void device_free(struct device *dev)
 	pf__list_del(&dev->link);
 	if (dev->fd >= 0)
 		close(dev->fd);
+	if (dev->hangup >= 0)
+		close(dev->hangup);
+	pf__free(dev->mountpoint);
 	pf__free(dev);
 }
 
@@ -112,12 +121,12 @@ static unsigned drop_dead_devices(struct pf__devices *d)
 
 	pf__list_for_each_safe (pos, tmp, &d->devices) {
 		struct device *dev = pf__list_entry(pos, struct device, link);
-		struct pollfd p = {dev->fd, 0, 0};
+		struct pollfd p = {dev->fd >= 0 ? dev->fd : dev->hangup, 0, 0};
 
-		if (dev->fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
+		if (p.fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLHUP)
 			device_free(dev);
 		else
-			left += dev->fd >= 0;
+			left += dev->fd >= 0 && !dev->claimant;
 	}
 	return left;
 }
@@ -134,6 +143,7 @@ static int device_new(struct pf__devices *d, int *peer)
 	dev = pf__calloc(1, sizeof *dev);
 	if (!dev)
 		return -ENOMEM;
+	dev->hangup = -1;
 	err = pf__device_pair(&sizes, &dev->fd, peer);
 	if (err) {
 		pf__free(dev);
@@ -175,6 +185,8 @@ static enum pf__call_end open_device(struct pf__devices *d, struct pf__call *cal
  */
 #define GO_FUSE_POLL_HACK ".go-fuse-epoll-hack"
 
+static bool is_mounted(struct pf__devices *d, const char *path, bool unmount);
+
 static bool is_poll_hack(struct pf__devices *d, const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -183,7 +195,7 @@ static bool is_poll_hack(struct pf__devices *d, const char *path)
 	if (!slash || strcmp(slash + 1, GO_FUSE_POLL_HACK) != 0)
 		return false;
 	snprintf(dir, sizeof dir, "%.*s/", (int)(slash - path), path);
-	return realpath(dir, real) && d->ops->mounted(d->ctx, real, false);
+	return realpath(dir, real) && is_mounted(d, real, false);
 }
 
 static enum pf__call_end open_poll_hack(struct pf__call *call, int flags)
@@ -336,20 +348,94 @@ static bool take_waiting_mount(struct pf__devices *d, struct pf__call *call)
 	return waits;
 }
 
+/* ---- a launcher below us --------------------------------------------------------------------- */
+
+/* Who claims what this thread mounts: the nearest above it. */
+static struct device *find_claimant(struct pf__devices *d, pid_t tid)
+{
+	for (int depth = 0; tid > 1 && depth < 64; depth++, tid = pf__parent_of(tid)) {
+		struct pf__list *pos;
+
+		pf__list_for_each (pos, &d->devices) {
+			struct device *dev = pf__list_entry(pos, struct device, link);
+
+			if (dev->claimant == tid)
+				return dev;
+		}
+	}
+	return NULL;
+}
+
+/* 0: it is the claimant's now. */
+static int hand_on(struct device *claim, struct device *dev, struct pf__mount *m)
+{
+	int err = pf__claim_send(claim->fd, m);
+
+	if (err)
+		return err;
+	dev->attached = true;
+	dev->mountpoint = pf__take(m->mountpoint, NULL);
+	dev->hangup = pf__take(dev->fd, -1);
+	m->fd = -1;
+	m->sync_init = false;
+	pf__mount_clear(m);
+	return 0;
+}
+
+static struct device *handed_on(struct pf__devices *d, const char *mountpoint)
+{
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &d->devices) {
+		struct device *dev = pf__list_entry(pos, struct device, link);
+
+		if (dev->mountpoint && strcmp(dev->mountpoint, mountpoint) == 0)
+			return dev;
+	}
+	return NULL;
+}
+
+/* As the owner's mounted(). */
+static bool is_mounted(struct pf__devices *d, const char *path, bool unmount)
+{
+	struct device *dev = handed_on(d, path);
+
+	if (!dev)
+		return d->ops->mounted(d->ctx, path, unmount);
+	if (unmount) {
+		shutdown(dev->hangup, SHUT_RDWR);
+		pf__free(pf__take(dev->mountpoint, NULL));
+	}
+	return true;
+}
+
+static int claim_mounts(struct pf__devices *d, struct pf__call *call, struct device *dev)
+{
+	(void)d;
+	if (dev->attached || dev->claimant)
+		return -EINVAL;
+	dev->claimant = pf__call_process(call);
+	return dev->claimant > 0 ? 0 : -ESRCH;
+}
+
 /* Offer the mount to the owner; 0: it took it. */
 static int mount_device(struct pf__devices *d, const struct pf__call *call, struct device *dev,
 			struct pf__mount *m)
 {
+	struct device *claim;
 	struct pf__call mine;
 	int err;
 
-	if (!dev || dev->attached)
+	if (!dev || dev->attached || dev->claimant)
 		return -EINVAL;
 	m->fd = dev->fd;
 	m->max_message = dev->max_message;
 	m->peer_sndbuf = dev->peer_sndbuf;
 	m->peer_ino = dev->ino;
 	m->sync_init = dev->sync_init;
+	claim = find_claimant(d, call->tid);
+	if (claim)
+		return hand_on(claim, dev, m);
 	if (m->sync_init) /* before the owner hears of it, who may answer at once */
 		keep_mount_waiting(d, call);
 	err = d->ops->mount(d->ctx, m);
@@ -378,7 +464,7 @@ static enum pf__call_end change_mount(struct pf__devices *d, struct pf__call *ca
 {
 	char real[PATH_MAX];
 
-	if (real_target(d, call, call->args[1], real) || !d->ops->mounted(d->ctx, real, false))
+	if (real_target(d, call, call->args[1], real) || !is_mounted(d, real, false))
 		return PF_CALL_PASS;
 	call->value = call->args[3] & MS_REMOUNT ? 0 : -EPERM;
 	return PF_CALL_RETURN;
@@ -418,7 +504,7 @@ static enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	struct pf__devices *d = ctx;
 	char real[PATH_MAX];
 
-	if (real_target(d, call, call->args[0], real) || !d->ops->mounted(d->ctx, real, true))
+	if (real_target(d, call, call->args[0], real) || !is_mounted(d, real, true))
 		return PF_CALL_PASS;
 	call->value = 0;
 	return PF_CALL_RETURN;
@@ -458,6 +544,9 @@ static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 	switch ((uint32_t)call->args[1]) {
 	case DEV_CLONE:
 		call->value = clone_device(d, call, dev);
+		break;
+	case PF_DEV_CLAIM:
+		call->value = claim_mounts(d, call, dev);
 		break;
 	case DEV_SYNC_INIT:
 		call->value = dev->attached ? -EINVAL : 0;
@@ -511,6 +600,7 @@ static const struct pf__trap traps[] = {
     {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_BACKING_OPEN)}},
     {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_BACKING_CLOSE)}},
     {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, DEV_SYNC_INIT)}},
+    {SCMP_SYS(ioctl), on_ioctl, 0, 1, {EXACTLY(1, PF_DEV_CLAIM)}},
     /* The newer mount calls are not there: everybody falls back to mount(2). */
     {SCMP_SYS(fsopen), NULL, ENOSYS},
     {SCMP_SYS(fsconfig), NULL, ENOSYS},

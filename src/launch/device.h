@@ -35,8 +35,8 @@ struct pf__device_ops {
 	int (*mount)(void *ctx, struct pf__mount *m);
 	/* Is this path (as in pf__mount.mountpoint) mounted? Then it is no longer when unmount. */
 	bool (*mounted)(void *ctx, const char *path, bool unmount);
-	/* Where a caller's path leads: absolute, without symbolic links, PATH_MAX bytes. 0, or negative
-	 * errno when nothing is there. NULL: where it leads for us. */
+	/* Where a caller's path leads: absolute, without symbolic links, PATH_MAX bytes. 0, or
+	 * negative errno when nothing is there. NULL: where it leads for us. */
 	int (*resolve)(void *ctx, const struct pf__call *call, const char *path, char *real);
 };
 

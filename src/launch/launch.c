@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/errmsg.h"
+#include "launch/claim.h"
 #include "launch/command.h"
 #include "launch/output.h"
 #include "launch/serverpid.h"
@@ -42,9 +43,10 @@ struct pf__launch {
 	char *name;    /* of the program, for sentences */
 	char *private; /* the directory for {}; NULL: none */
 	bool by_dev_fd;
-	uint32_t grace_ms; /* when we die */
-	pid_t server;      /* who serves, found before we hang up; 0: nobody we can see */
-	int server_pidfd;  /* -1: none */
+	struct pf__watch claim; /* below another supervisor of ours: mounts come here (claim.h) */
+	uint32_t grace_ms;      /* when we die */
+	pid_t server;           /* who serves, found before we hang up; 0: nobody we can see */
+	int server_pidfd;       /* -1: none */
 	pthread_mutex_t lock;
 	pthread_cond_t news; /* CLOCK_MONOTONIC */
 	enum state state;    /* lock, and the next ones */
@@ -93,6 +95,20 @@ static bool on_mounted(void *ctx, const char *path, bool unmount)
 	return yes;
 }
 
+/* The supervisor above us has answered our server's mount. */
+static void claim_ready(void *ctx, short revents)
+{
+	struct pf__launch *l = ctx;
+	struct pf__mount m;
+	int got = pf__claim_receive(l->claim.fd, &m);
+
+	(void)revents;
+	if (got <= 0)
+		pf__supervisor_unwatch(l->s, &l->claim); /* it has gone, and we shall soon */
+	else if (on_mount(l, &m))
+		pf__mount_clear(&m);
+}
+
 static const struct pf__device_ops device_ops = {on_mount, on_mounted};
 
 static void on_guard(void *ctx, enum pf__guard_event event, int status)
@@ -136,7 +152,7 @@ static int fail_unmounted(struct pf__launch *l, uint32_t timeout_ms)
 {
 	char text[600], words[300];
 
-	if (pf__devices_blind(l->devices))
+	if (l->devices && pf__devices_blind(l->devices))
 		return pf__fail(-EPERM,
 				"cannot look into the memory of %s to supervise it (see "
 				"kernel.yama.ptrace_scope, or the container's filter)",
@@ -205,7 +221,7 @@ static int start_guard(struct pf__launch *l, int output, int pass_fd)
 {
 	struct pf__guard_start how = {.file = l->command.file,
 				      .argv = l->command.argv,
-				      .filtered = !l->by_dev_fd,
+				      .filtered = !l->by_dev_fd && l->claim.fd < 0,
 				      .out_fd = output,
 				      .err_fd = output,
 				      .pass_fd = pass_fd,
@@ -228,8 +244,10 @@ static int set_up(struct pf__launch *l, const struct pf__launch_config *config, 
 
 	if (err)
 		return err;
-	if (!l->by_dev_fd)
+	if (!l->by_dev_fd && l->claim.fd < 0)
 		err = pf__devices_new(&l->devices, l->s, &device_ops, l);
+	if (l->claim.fd >= 0)
+		err = pf__supervisor_watch(l->s, &l->claim);
 	if (!err)
 		err = pf__output_open(&l->output, l->s,
 				      config->stderr_fd < 0 ? 2 : config->stderr_fd, output);
@@ -299,6 +317,8 @@ static struct pf__launch *launch_new(char *const argv[])
 		return NULL;
 	l->mount.fd = -1;
 	l->hangup = l->server_pidfd = -1;
+	l->claim = (struct pf__watch){-1, POLLIN, claim_ready, l};
+	pf__list_init(&l->claim.link);
 	l->name = pf__strdup(slash && slash[1] ? slash + 1 : argv[0]);
 	if (!l->name) {
 		pf__free(l);
@@ -312,17 +332,23 @@ static struct pf__launch *launch_new(char *const argv[])
 	return l;
 }
 
+enum way { SUPERVISED, BY_CLAIM, BY_DEV_FD };
+
 static int launch_one_way(struct pf__launch **out, char *const argv[],
-			  const struct pf__launch_config *config, bool by_dev_fd)
+			  const struct pf__launch_config *config, enum way way)
 {
 	struct pf__launch *l = launch_new(argv);
 	int err;
 
 	if (!l)
 		return pf__fail(-ENOMEM, "cannot start %s:", argv[0]);
-	l->by_dev_fd = by_dev_fd;
+	l->by_dev_fd = way == BY_DEV_FD;
 	l->grace_ms = config->grace_ms ? config->grace_ms : PF_LAUNCH_GRACE_MS;
-	err = by_dev_fd ? start_by_dev_fd(l, argv, config) : start_supervised(l, argv, config);
+	if (way == BY_CLAIM)
+		l->claim.fd = pf__claim_open();
+	err = way == BY_CLAIM && l->claim.fd < 0 ? -EBUSY
+	      : l->by_dev_fd                     ? start_by_dev_fd(l, argv, config)
+						 : start_supervised(l, argv, config);
 	if (err) {
 		pf__launch_stop(l, 500, NULL);
 		return err;
@@ -344,8 +370,10 @@ int pf__launch(struct pf__launch **out, char *const argv[], const struct pf__lau
 	if (!argv || !argv[0])
 		return pf__fail(-EINVAL, "no server command is given");
 	if (config->way == PF_LAUNCH_DEV_FD)
-		return launch_one_way(out, argv, config, true);
-	err = launch_one_way(out, argv, config, false);
+		return launch_one_way(out, argv, config, BY_DEV_FD);
+	err = launch_one_way(out, argv, config, SUPERVISED);
+	if (err == -EBUSY && pf__claims_here()) /* keeps the sentence, if not */
+		return launch_one_way(out, argv, config, BY_CLAIM);
 	if (!cannot_supervise(err) || config->way == PF_LAUNCH_SUPERVISED)
 		return err;
 	if (!pf__command_has_braces(argv))
@@ -354,7 +382,7 @@ int pf__launch(struct pf__launch **out, char *const argv[], const struct pf__lau
 		    "%s; without that only a server that takes {} for its mountpoint, as "
 		    "/dev/fd/N, can be started",
 		    pf__errmsg());
-	return launch_one_way(out, argv, config, true);
+	return launch_one_way(out, argv, config, BY_DEV_FD);
 }
 
 /* ---- afterwards
@@ -437,6 +465,10 @@ int pf__launch_stop(struct pf__launch *l, unsigned grace_ms, int *status)
 		pf__output_mute(&l->output);
 	if (l->mount.fd >= 0)
 		close(pf__take(l->mount.fd, -1));
+	if (l->claim.fd >= 0) {
+		pf__supervisor_unwatch(l->s, &l->claim);
+		close(l->claim.fd);
+	}
 	if (l->devices) /* INIT was never answered */
 		pf__device_answer_mount(l->devices, -ENOTCONN);
 	await_last_work(l);

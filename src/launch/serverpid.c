@@ -2,6 +2,7 @@
 /* Who has a socket open. */
 #include "launch/serverpid.h"
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,4 +68,24 @@ pid_t pf__socket_holder(ino_t ino, pid_t first)
 	if (child)
 		return child;
 	return first_holds || !other ? first : other;
+}
+
+/* The second field after the last ')' of the name. */
+pid_t pf__parent_of(pid_t pid)
+{
+	char name[64], text[512], *p;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof text - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	p = strrchr(text, ')');
+	return p && strlen(p) > 4 ? (pid_t)strtol(p + 4, NULL, 10) : 0;
 }

@@ -14,4 +14,7 @@
  */
 pid_t pf__socket_holder(ino_t ino, pid_t first);
 
+/* The parent of a process, or of a thread's; 0: there is none. */
+pid_t pf__parent_of(pid_t pid);
+
 #endif

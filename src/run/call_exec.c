@@ -24,7 +24,7 @@ struct exec {
 	int dirfd;
 	uint64_t argv, envp; /* the caller's */
 	int flags;
-	char *given;         /* the path as the caller has it */
+	char *given; /* the path as the caller has it */
 	struct place p;
 	/* The words put before argv[1], in strings; none: argv as it is. */
 	unsigned nwords;

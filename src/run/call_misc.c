@@ -59,8 +59,7 @@ static int drop(const struct subject *s, const char *name)
 
 static int read_name(struct job *j, char name[XATTR_NAME_MAX + 1])
 {
-	ssize_t n =
-	    pf__call_read_string(j->call, j->call->args[1], name, XATTR_NAME_MAX + 1);
+	ssize_t n = pf__call_read_string(j->call, j->call->args[1], name, XATTR_NAME_MAX + 1);
 
 	return n == -ENAMETOOLONG || n == 0 ? -ERANGE : n < 0 ? (int)n : 0;
 }
@@ -181,8 +180,8 @@ static int sync_directory(struct job *j, struct object *o, bool datasync)
 
 	if (err)
 		return 0; /* removed */
-	err = pf_open(&j->view, path[o->m->len] ? path + o->m->len : "/", O_RDONLY | O_DIRECTORY,
-		      0, &dir);
+	err = pf_open(&j->view, path[o->m->len] ? path + o->m->len : "/", O_RDONLY | O_DIRECTORY, 0,
+		      &dir);
 	if (err)
 		return err;
 	err = pf_fsync(dir, datasync);
@@ -229,7 +228,7 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	size_t n;
 
 	if (!mounts_any(j.r) || job_read_path(&j, call->args[0], path) < 0)
-		return call_end(&j, CONTINUE);
+		return call_end(&j, PASS);
 	result = place_find(&j, AT_FDCWD, path,
 			    PLACE_CAREFUL | (flags & UMOUNT_NOFOLLOW ? 0 : PLACE_FOLLOW), &p);
 	if (result)
@@ -239,8 +238,8 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	n = strlen(p.path);
 	while (n > 1 && p.path[n - 1] == '/')
 		p.path[--n] = '\0';
-	result = p.m ? 0 : CONTINUE;
-	place_clear(&p); /* it would keep the mount busy */
+	result = p.m ? 0 : PASS; /* the device knows of some others */
+	place_clear(&p);         /* it would keep the mount busy */
 	if (!result)
 		result = mount_end(j.r, p.path, flags);
 	return call_end(&j, result);
@@ -255,11 +254,8 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 static int64_t redirect_socket(struct job *j, const struct stat *st)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	struct pf__inject in = {.nr = j->call->nr,
-				.fd = -1,
-				.data = &to,
-				.arg_in_data = 1 << 1,
-				.interruptible = true};
+	struct pf__inject in = {
+	    .nr = j->call->nr, .fd = -1, .data = &to, .arg_in_data = 1 << 1, .interruptible = true};
 	int n = snprintf(to.sun_path, sizeof to.sun_path, "%s/s%jx-%jx", j->r->private,
 			 (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
 
@@ -280,8 +276,7 @@ static int64_t bind_inside(struct job *j, struct place *p)
 	int err = job_view(j, p->m);
 
 	if (!err && j->call->nr == __NR_bind) {
-		err = p->o ? -EADDRINUSE
-			   : pf_mknod(&j->view, place_inside(p), S_IFSOCK | 0777, 0);
+		err = p->o ? -EADDRINUSE : pf_mknod(&j->view, place_inside(p), S_IFSOCK | 0777, 0);
 		if (err == -EEXIST)
 			err = -EADDRINUSE;
 	}

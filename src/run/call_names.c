@@ -4,10 +4,10 @@
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <linux/fs.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -40,8 +40,8 @@ int64_t on_mknod(struct job *j, struct place *p, const struct spec *s)
 }
 
 /*
- * How the path that the program gave ends: rmdir("a/.") is not rmdir("a"). 0, the number of dots, or
- * what is wrong with the directory before them.
+ * How the path that the program gave ends: rmdir("a/.") is not rmdir("a"). 0, the number of dots,
+ * or what is wrong with the directory before them.
  */
 int last_dots(struct job *j, uint64_t address, const struct place *p)
 {
@@ -64,8 +64,8 @@ int last_dots(struct job *j, uint64_t address, const struct place *p)
 
 int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 {
-	bool dir = s->flags < 0 && s->dirfd < 0 ? IS_NR(j, rmdir)
-						: (j->call->args[2] & AT_REMOVEDIR) != 0;
+	bool dir =
+	    s->flags < 0 && s->dirfd < 0 ? IS_NR(j, rmdir) : (j->call->args[2] & AT_REMOVEDIR) != 0;
 	int dots;
 	char path[PATH_MAX];
 	size_t n;
@@ -176,7 +176,8 @@ static void times_to_memfd(struct object *o, const struct timespec times[2])
 	fd = o->held ? hold_reopen(o, O_RDONLY) : -1;
 	if (fd >= 0) {
 		struct timespec mtime[2] = {{.tv_nsec = UTIME_OMIT},
-					    times ? times[1] : (struct timespec){.tv_nsec = UTIME_NOW}};
+					    times ? times[1]
+						  : (struct timespec){.tv_nsec = UTIME_NOW}};
 		struct stat st;
 
 		futimens(fd, mtime);
@@ -381,8 +382,7 @@ static int64_t across(struct job *j, const struct two *t)
 	if (t->a.error || t->b.error)
 		return t->a.error ? t->a.error : t->b.error;
 	/* link(2) looks first whether the name is taken. */
-	if (j->call->nr != __NR_renameat2 && !IS_NR(j, rename) && !t->b.m &&
-	    !lstat(t->b.path, &st))
+	if (j->call->nr != __NR_renameat2 && !IS_NR(j, rename) && !t->b.m && !lstat(t->b.path, &st))
 		return -EEXIST;
 	return -EXDEV;
 }
@@ -501,8 +501,8 @@ enum pf__call_end on_rename(void *ctx, struct pf__call *call)
 	t->dirto = at ? (int)call->args[2] : AT_FDCWD;
 	t->ia = at ? 1 : 0;
 	t->ib = at ? 3 : 1;
-	result = do_two(&j, t, rename_inside, 0,
-			call->nr == __NR_renameat2 ? (int)call->args[4] : 0);
+	result =
+	    do_two(&j, t, rename_inside, 0, call->nr == __NR_renameat2 ? (int)call->args[4] : 0);
 	clear_two(t);
 	pf__free(t);
 	return call_end(&j, result);

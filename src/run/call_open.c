@@ -194,7 +194,7 @@ static int64_t open_special_file(struct job *j, const struct place *p, int flags
 
 	if (err != -EOPNOTSUPP || pf_lstat(&j->view, place_inside(p), &st))
 		return err;
-	return S_ISFIFO(st.st_mode) ? open_fifo(j, p, &st, flags)
+	return S_ISFIFO(st.st_mode)                         ? open_fifo(j, p, &st, flags)
 	       : S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? -EACCES
 							    : err;
 }
@@ -350,10 +350,10 @@ static int64_t check_resolve(const struct place *p, uint64_t resolve)
 static int64_t open_how_at(struct job *j, const struct open_how *how, const char *path,
 			   struct place *p)
 {
-	unsigned flags = how->flags & O_NOFOLLOW ||
-				 (how->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
-			     ? 0
-			     : PLACE_FOLLOW;
+	unsigned flags =
+	    how->flags & O_NOFOLLOW || (how->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+		? 0
+		: PLACE_FOLLOW;
 	int64_t result = -PF_ELINK;
 
 	for (int i = 0; i < 4 && result == -PF_ELINK; i++) {
@@ -441,8 +441,8 @@ int64_t open_special(struct job *j, const struct place *p, const struct spec *s)
 		pid = j->who->tgid;
 		kind = "mounts";
 	}
-	if (!pid || (open_flags(j->call) & O_ACCMODE) != O_RDONLY ||
-	    open_flags(j->call) & O_PATH || !mounts_any(j->r))
+	if (!pid || (open_flags(j->call) & O_ACCMODE) != O_RDONLY || open_flags(j->call) & O_PATH ||
+	    !mounts_any(j->r))
 		return CONTINUE;
 	fd = mount_table(j->r, pid, kind);
 	if (fd < 0)

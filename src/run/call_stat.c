@@ -4,8 +4,8 @@
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <linux/stat.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statfs.h>
@@ -38,8 +38,7 @@ static void overlay(struct job *j, const struct place *p, bool follow, struct st
 static int last_known(struct object *o, struct pf_file *file, struct stat *st)
 {
 	struct statx x;
-	int err =
-	    pf_statxat(file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x);
+	int err = pf_statxat(file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x);
 
 	if (err)
 		return err;
@@ -266,7 +265,8 @@ static int64_t put_statfs(struct job *j, struct mount *m, const struct statvfs *
 			   .f_namelen = (long)v->f_namemax,
 			   .f_frsize = (long)v->f_frsize};
 
-	/* ST_VALID, so that statvfs(3) believes the flags; nosuid and nodev as fusermount has it. */
+	/* ST_VALID, so that statvfs(3) believes the flags; nosuid and nodev as fusermount has it.
+	 */
 	f.f_flags = 0x20 | ST_NOSUID | ST_NODEV | (m->read_only ? ST_RDONLY : 0);
 	return pf__call_write(j->call, j->call->args[1], &f, sizeof f);
 }

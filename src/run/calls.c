@@ -416,8 +416,8 @@ enum { N_SPECS = sizeof specs / sizeof specs[0], MAX_NR = 512 };
 
 /* Calls that would get past us, and newer ones for which there are older ones. */
 static const int refused[] = {
-    __NR_io_uring_setup, __NR_open_by_handle_at, __NR_statmount,      __NR_listmount,
-    __NR_setxattrat,     __NR_getxattrat,        __NR_listxattrat,    __NR_removexattrat,
+    __NR_io_uring_setup, __NR_open_by_handle_at, __NR_statmount,    __NR_listmount,
+    __NR_setxattrat,     __NR_getxattrat,        __NR_listxattrat,  __NR_removexattrat,
     __NR_open_tree_attr, __NR_file_getattr,      __NR_file_setattr,
 };
 enum { N_REFUSED = sizeof refused / sizeof refused[0] };

@@ -7,8 +7,8 @@
  * What cannot be written back when nobody is left who could be told is kept in a file, named to the
  * user and counted.
  */
-#include "run/internal.h"
 #include "base/sys.h"
+#include "run/internal.h"
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +21,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BLOCK    4096u
-#define PIECE    (1u << 20)
-#define TIMER_MS 1000
-#define QUICK_MS 100
+#define BLOCK      4096u
+#define PIECE      (1u << 20)
+#define TIMER_MS   1000
+#define QUICK_MS   100
 #define READERS_MS 20 /* how long those that were only read stay open at the server */
-#define AGAIN_MS 50
+#define AGAIN_MS   50
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
@@ -441,8 +441,8 @@ void flush_closed_quick(struct pf__run *r)
 	pthread_mutex_unlock(&r->flush_lock);
 }
 
-/* Before a name goes: what was closed shall be closed at the server, too. Some hide files instead of
- * removing them while they are open. */
+/* Before a name goes: what was closed shall be closed at the server, too. Some hide files instead
+ * of removing them while they are open. */
 void flush_closed_for_names(struct pf__run *r)
 {
 	if (atomic_load_explicit(&r->given, memory_order_relaxed))

@@ -76,8 +76,7 @@ void hold_overlay(struct object *o, struct stat *st)
 	st->st_blocks = mem.st_blocks;
 	st->st_mtim = mem.st_mtim;
 	if (mem.st_ctim.tv_sec > st->st_ctim.tv_sec ||
-	    (mem.st_ctim.tv_sec == st->st_ctim.tv_sec &&
-	     mem.st_ctim.tv_nsec > st->st_ctim.tv_nsec))
+	    (mem.st_ctim.tv_sec == st->st_ctim.tv_sec && mem.st_ctim.tv_nsec > st->st_ctim.tv_nsec))
 		st->st_ctim = mem.st_mtim;
 }
 

@@ -46,7 +46,7 @@ struct mount {
 	bool read_only;
 	pthread_mutex_t lock;
 	pthread_cond_t ready;
-	enum mount_state state;  /* lock */
+	enum mount_state state;   /* lock */
 	struct pf_fs *_Atomic fs; /* once READY */
 	struct pf__device_mount *pending;
 	bool ended; /* lock: unmounted, or being so */
@@ -96,8 +96,7 @@ struct who {
 struct who *who_of(struct pf__run *r, const struct pf__call *call);
 void who_put(struct pf__run *r, struct who *w);
 /* Its working directory: an object (referenced), or a path in buf. 0 or negative errno. */
-int who_cwd(struct pf__run *r, struct who *w, struct object **dir, char *buf,
-	    size_t size);
+int who_cwd(struct pf__run *r, struct who *w, struct object **dir, char *buf, size_t size);
 /* Credentials, working directories change: what is known of them is void. */
 void who_creds_change(struct pf__run *r);
 void who_cwd_changes(struct pf__run *r);
@@ -118,15 +117,15 @@ struct object {
 	const void *inode; /* the library's; alive while handle is open */
 	dev_t dev;         /* of the stand-in */
 	ino_t ino;
-	char *path; /* canonical, in the whole tree; run->objects_lock */
-	bool gone;  /* path is no more; the same */
+	char *path;              /* canonical, in the whole tree; run->objects_lock */
+	bool gone;               /* path is no more; the same */
 	unsigned private_number; /* of the private directory */
 	unsigned marked;         /* by the sweep that saw it in use last */
 	int64_t used;            /* ms; when it was last given out */
 
 	pthread_mutex_t lock;   /* the following ones */
 	struct pf_file *handle; /* O_PATH, as the one who came first */
-	int fd; /* the stand-in: O_RDONLY of the memfd, O_PATH of the directory */
+	int fd;                 /* the stand-in: O_RDONLY of the memfd, O_PATH of the directory */
 	/* files */
 	_Atomic bool held;      /* the memfd has the data */
 	_Atomic bool written;   /* it was given out for writing and may differ */
@@ -140,10 +139,10 @@ struct object {
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
-	int error; /* of writing back, until fsync tells it */
+	int error;               /* of writing back, until fsync tells it */
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
-	unsigned round; /* of flush_all(); run->objects_lock */
+	unsigned round;          /* of flush_all(); run->objects_lock */
 	/* directories */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
@@ -154,7 +153,8 @@ void objects_close(struct pf__run *r);
 /* The object that a stand-in belongs to, referenced; NULL: none of ours. */
 struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino);
 struct object *object_by_inode(struct pf__run *r, const void *inode);
-/* The object of what file is open on (file is only looked at), at that canonical path. 0 or errno. */
+/* The object of what file is open on (file is only looked at), at that canonical path. 0 or errno.
+ */
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		   struct object **o);
 /* The object behind the caller's descriptor, or /proc/TID/NAME, referenced; NULL. */
@@ -185,7 +185,8 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated);
 int hold_reopen(const struct object *o, int flags);
 bool hold_has_writers(const struct object *o);
 bool hold_in_use(const struct object *o);
-/* Before it is given out for writing: from now on what differs goes to the server. Under o->lock. */
+/* Before it is given out for writing: from now on what differs goes to the server. Under o->lock.
+ */
 int flush_begin(struct object *o);
 void base_close(struct object *o);
 /* The server has cut it to length itself. The same. */
@@ -208,11 +209,11 @@ void flush_thread_stop(struct pf__run *r);
 /* ---- where a path leads ---------------------------------------------------------------------- */
 
 struct place {
-	struct mount *m;  /* referenced; NULL: outside */
-	struct object *o; /* referenced; named by a descriptor: path is "" or what it was */
-	bool detour;      /* outside, but the kernel would not find the way */
-	int error;        /* outside: what the kernel will say; 0: who knows */
-	bool magic;       /* /proc/.../fd/N and the like of our object o */
+	struct mount *m;     /* referenced; NULL: outside */
+	struct object *o;    /* referenced; named by a descriptor: path is "" or what it was */
+	bool detour;         /* outside, but the kernel would not find the way */
+	int error;           /* outside: what the kernel will say; 0: who knows */
+	bool magic;          /* /proc/.../fd/N and the like of our object o */
 	char path[PATH_MAX]; /* canonical but for a last link that is not followed */
 };
 
@@ -237,7 +238,8 @@ static inline const char *place_inside(const struct place *p)
 {
 	return p->path[p->m->len] ? p->path + p->m->len : "/";
 }
-/* Is it /proc/PID/fd/N, /proc/PID/cwd, root or exe (or of a task)? The pid, and "fd/N" in *name; 0. */
+/* Is it /proc/PID/fd/N, /proc/PID/cwd, root or exe (or of a task)? The pid, and "fd/N" in *name; 0.
+ */
 pid_t place_magic(const char *path, const char **name);
 /* What is remembered of paths is void (a link was made, something renamed or mounted). */
 void places_change(struct pf__run *r);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the run shows where: mounts from outside (pf__run_add) and those that its programs make. */
-#include "run/internal.h"
 #include "base/errmsg.h"
 #include "base/sys.h"
 #include "launch/serverpid.h"
+#include "run/internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -459,22 +459,6 @@ void pf__run_unmount_all(struct pf__run *r)
 
 /* ---- what the tool asks ---------------------------------------------------------------------- */
 
-static pid_t parent_of(pid_t pid)
-{
-	char name[64], text[512], *p;
-	PF_AUTO_CLOSE int fd = -1;
-	ssize_t n;
-
-	snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	p = strrchr(text, ')');
-	return p && strlen(p) > 4 ? (pid_t)strtol(p + 4, NULL, 10) : 0;
-}
-
 bool pf__run_serves(struct pf__run *r, pid_t pid)
 {
 	pid_t servers[64];
@@ -489,7 +473,7 @@ bool pf__run_serves(struct pf__run *r, pid_t pid)
 			servers[n++] = pf__socket_holder(m->peer_ino, 0);
 	}
 	pthread_rwlock_unlock(&r->mounts_lock);
-	for (int depth = 0; n && pid > 1 && depth < 32; depth++, pid = parent_of(pid))
+	for (int depth = 0; n && pid > 1 && depth < 32; depth++, pid = pf__parent_of(pid))
 		for (unsigned i = 0; i < n; i++)
 			if (servers[i] == pid)
 				return true;

@@ -6,13 +6,13 @@
  * and no program has the stand-in open: a file's stand-in tells by a lease, a directory's is looked
  * for in /proc (working directories send no event when they change).
  */
-#include "run/internal.h"
 #include "base/hash.h"
 #include "launch/command.h"
+#include "run/internal.h"
 #include "vfs/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +50,12 @@ int objects_open(struct pf__run *r)
 
 static struct pf__list *id_bucket(struct pf__run *r, dev_t dev, ino_t ino)
 {
-	return &r->by_id[pf__hash_u64(r->seed, ino ^ (uint64_t)dev << 40) %
-			 OBJECT_BUCKETS];
+	return &r->by_id[pf__hash_u64(r->seed, ino ^ (uint64_t)dev << 40) % OBJECT_BUCKETS];
 }
 
 static struct pf__list *inode_bucket(struct pf__run *r, const void *inode)
 {
-	return &r->by_inode[pf__hash_u64(r->seed, (uintptr_t)inode) %
-			    OBJECT_BUCKETS];
+	return &r->by_inode[pf__hash_u64(r->seed, (uintptr_t)inode) % OBJECT_BUCKETS];
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -173,7 +171,8 @@ static int make_file(struct object *o, struct pf_file *file)
 		fd = open_memfd(o);
 	if (fd < 0)
 		return -errno;
-	fchmod(fd, 0777); /* who may open it was asked before; it may be another user's to execute */
+	fchmod(fd,
+	       0777); /* who may open it was asked before; it may be another user's to execute */
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	o->fd = open(link, O_RDONLY | O_CLOEXEC);
 	close(fd);
@@ -334,12 +333,11 @@ void object_watch(struct object *o, bool writes)
 	if (o->watch[writes] >= 0)
 		return;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	o->watch[writes] = inotify_add_watch(r->inotify[writes], link,
-					     writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+	o->watch[writes] =
+	    inotify_add_watch(r->inotify[writes], link, writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	pthread_mutex_lock(&r->objects_lock);
 	if (o->watch[writes] >= 0 && !pf__list_empty(&o->all))
-		pf__list_add_head(watch_bucket(r, writes, o->watch[writes]),
-				  &o->by_watch[writes]);
+		pf__list_add_head(watch_bucket(r, writes, o->watch[writes]), &o->by_watch[writes]);
 	pthread_mutex_unlock(&r->objects_lock);
 }
 

@@ -11,8 +11,8 @@
  * paths that have nothing to do with us. A program of the run that makes a link, renames or mounts
  * makes all of that void.
  */
-#include "run/internal.h"
 #include "base/hash.h"
+#include "run/internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

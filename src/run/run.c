@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The life of a run. */
-#include "run/internal.h"
 #include "base/errmsg.h"
 #include "base/hash.h"
+#include "run/internal.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

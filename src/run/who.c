@@ -112,8 +112,7 @@ static int read_status(struct who *w)
 	w->caller.umask = (mode_t)strtoul(field(text, "\nUmask:"), NULL, 8);
 	read_ids(field(text, "\nUid:"), &w->uid, &w->caller.uid);
 	read_ids(field(text, "\nGid:"), &w->gid, &w->caller.gid);
-	w->caller.unprivileged =
-	    w->caller.uid == 0 && is_unprivileged(field(text, "\nCapEff:"));
+	w->caller.unprivileged = w->caller.uid == 0 && is_unprivileged(field(text, "\nCapEff:"));
 	return read_groups(w, field(text, "\nGroups:"));
 }
 

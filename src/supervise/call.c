@@ -52,9 +52,8 @@ int pf__call_return_fd(const struct pf__call *call, int fd, bool cloexec)
 
 int pf__call_add_fd(const struct pf__call *call, int fd, bool cloexec)
 {
-	struct seccomp_notif_addfd a = {.id = call->id,
-					.srcfd = (uint32_t)fd,
-					.newfd_flags = cloexec ? O_CLOEXEC : 0};
+	struct seccomp_notif_addfd a = {
+	    .id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
 	int n = ioctl(call->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
 
 	return n < 0 ? -errno : n;

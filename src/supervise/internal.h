@@ -82,7 +82,5 @@ ssize_t pf__call_copy(const struct pf__call *call, bool write, const struct iove
 		      unsigned nhere, const struct iovec *there, unsigned nthere);
 ssize_t pf__call_copy_by_file(const struct pf__call *call, bool write, const struct iovec *here,
 			      unsigned nhere, const struct iovec *there, unsigned nthere);
-/* The caller's process; -1: gone, or no /proc. */
-pid_t pf__call_process(const struct pf__call *call);
 
 #endif

@@ -100,8 +100,9 @@ int pf__call_return(const struct pf__call *call, int64_t value); /* a result or 
 int pf__call_continue(const struct pf__call *call);              /* let the kernel do it */
 /* The call returns a new descriptor for what fd is (fd stays ours). cloexec as for open(2). */
 int pf__call_return_fd(const struct pf__call *call, int fd, bool cloexec);
-/* The caller gets a new descriptor for what fd is: its number there, or negative errno. The call still
- * waits: so who closes fd before he answers leaves the caller the only one who has it open. */
+/* The caller gets a new descriptor for what fd is: its number there, or negative errno. The call
+ * still waits: so who closes fd before he answers leaves the caller the only one who has it open.
+ */
 int pf__call_add_fd(const struct pf__call *call, int fd, bool cloexec);
 /* Make fd the caller's descriptor number `number`, as dup2 would. The call still waits. */
 int pf__call_replace_fd(const struct pf__call *call, int fd, int number, bool cloexec);
@@ -140,6 +141,8 @@ int pf__call_absolute_path(const struct pf__call *call, int dirfd, const char *p
 			   size_t size);
 /* What /proc says that the caller's descriptor is ("socket:[123]", a path). Its length or errno. */
 ssize_t pf__call_fd_link(const struct pf__call *call, int fd, char *buf, size_t size);
+/* The process that the calling thread belongs to, or -1. */
+pid_t pf__call_process(const struct pf__call *call);
 /* A copy of the caller's descriptor, close-on-exec, or negative errno. */
 int pf__call_get_fd(const struct pf__call *call, int fd);
 

@@ -117,8 +117,8 @@ mode_t pf__caller_umask(const struct pf__caller *c);
 /* Its lock owner as the server sees it. */
 uint64_t pf__caller_lock_owner(const struct pf__caller *c);
 /*
- * A light view that borrows caller (its groups too) and counts nothing: for one call, or for as long
- * as both live. Its calls follow no symbolic link: where a path leads over one they fail with
+ * A light view that borrows caller (its groups too) and counts nothing: for one call, or for as
+ * long as both live. Its calls follow no symbolic link: where a path leads over one they fail with
  * -PF_ELINK, for who knows a larger tree than this file system.
  */
 #define PF_ELINK 4095

@@ -372,19 +372,53 @@ static void closed_stdio(void **state)
 	close(saved);
 }
 
-/* Inside another supervisor's filter there is a clear word. argv[1] of this program: "nested". */
+/* argv[1] of this program: "nested". Starts a server where it finds itself, says how that went. */
 static int nested(void)
 {
 	struct pf__launch *l;
 	struct pf__launch_config config = PF_LAUNCH_CONFIG_INIT;
-	char *argv[] = {(char *)(uintptr_t)fakeserver, (char[]){"/"}, (char[]){"mount"}, NULL};
-	int err = pf__launch(&l, argv, &config);
+	char *argv[] = {(char *)(uintptr_t)fakeserver, (char[]){"/"}, (char[]){"mount"},
+			(char[]){"serve"}, NULL};
+	int fd, err = pf__launch(&l, argv, &config);
 
-	fprintf(stderr, "%d %s\n", err, pf__errmsg());
+	if (!err)
+		err = serves(l, &fd) || hang_up(l, fd) ? -EIO : 0;
+	fprintf(stderr, "%d %s\n", err, err ? pf__errmsg() : "");
 	return 1;
 }
 
+/* Under a listening filter that is none of ours there is a clear word. */
 static void under_another_supervisor(void **state)
+{
+	char said[1000] = "";
+	int out[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+
+		dup2(out[1], 2);
+		if (seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(acct), 0) || seccomp_load(ctx))
+			_exit(126);
+		fcntl(seccomp_notify_fd(ctx), F_SETFD, 0); /* as long as it listens */
+		execl("/proc/self/exe", "test-launch", "nested", NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	while ((n = read(out[0], said + strlen(said), sizeof said - strlen(said) - 1)) > 0)
+		;
+	close(out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_non_null(strstr(said, "-16 cannot supervise the server: this process itself runs "
+				     "under another supervisor's system call filter"));
+}
+
+/* Under one of ours the outer one answers the server, and the mount comes to us. */
+static void under_our_supervisor(void **state)
 {
 	struct pf__launch_config config = PF_LAUNCH_CONFIG_INIT;
 	char *argv[] = {(char[]){"/proc/self/exe"}, (char[]){"nested"}, NULL};
@@ -396,9 +430,7 @@ static void under_another_supervisor(void **state)
 	self[n] = '\0';
 	argv[0] = self;
 	assert_int_equal(pf__launch(&l, argv, &config), -ENOTCONN);
-	assert_non_null(strstr(pf__errmsg(),
-			       "-16 cannot supervise the server: this process itself runs "
-			       "under another supervisor's system call filter"));
+	assert_non_null(strstr(pf__errmsg(), "mounted: 0")); /* its last words */
 }
 
 /* argv[1] of this program: "contained". As in a container that forbids what we can do without. */
@@ -723,6 +755,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(by_dev_fd),
 	    cmocka_unit_test(closed_stdio),
 	    cmocka_unit_test(under_another_supervisor),
+	    cmocka_unit_test(under_our_supervisor),
 	    cmocka_unit_test(in_a_container),
 	    cmocka_unit_test(nothing_leaks),
 	    cmocka_unit_test(allocations_fail),
