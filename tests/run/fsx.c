@@ -116,7 +116,8 @@ static void do_map(bool writing)
 	long page = sysconf(_SC_PAGESIZE), offset = offset_within(m.size);
 	long length = some_length(m.size - offset), start = offset / page * page;
 
-	/* A server that hands O_APPEND on to its own file appends what is written back of a page. */
+	/* A server that hands O_APPEND on to its own file appends what is written back of a page.
+	 */
 	if (writing && m.appending)
 		writing = false;
 	did("mmap %s at %ld for %ld", writing ? "write" : "read", offset, length);
