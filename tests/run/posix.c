@@ -4,7 +4,8 @@
  *
  *  --list             the names of the cases
  *  --without=WORD,... leave out what needs these
- *  --known=FILE       failed checks that are no failures: lines as --results writes them
+ *  --known=FILE       failed checks that are no failures: lines as --results writes them, '*' for
+ * anything
  *  --results=FILE     write a line "CASE: CHECK: SEEN" for each check, to compare runs by
  *  --no-fork          all cases in this process, for a debugger
  *
@@ -69,12 +70,27 @@ void row(const char *format, ...)
 	va_end(ap);
 }
 
+/* Is the line one of the known ones, up to its end? A '*' there stands for anything. */
+static bool matches(const char *known, const char *line)
+{
+	for (; *known != '\0' && *known != '\n'; known++, line++) {
+		if (*known == '*') {
+			do
+				if (matches(known + 1, line))
+					return true;
+			while (*line++);
+			return false;
+		}
+		if (*known != *line)
+			return false;
+	}
+	return *line == '\0';
+}
+
 static bool is_known(const char *line)
 {
-	size_t length = strlen(line);
-
-	for (const char *p = known_lines; (p = strstr(p, line)); p++)
-		if ((p == known_lines || p[-1] == '\n') && p[length] == '\n')
+	for (const char *p = known_lines; *p; p = strchrnul(p, '\n'), p += *p == '\n')
+		if (matches(p, line))
 			return true;
 	return false;
 }

@@ -366,8 +366,8 @@ static void xattrs_elsewhere(void)
 }
 
 const struct test dir_tests[] = {
-    {"dir_many_entries", many_entries}, {"dir_positions", positions},
-    {"dir_removing", removing_entries}, {"dir_kinds", kinds, "symlinks,fifo"},
+    {"dir_many_entries", many_entries, "lists"}, {"dir_positions", positions},
+    {"dir_removing", removing_entries, "lists"}, {"dir_kinds", kinds, "symlinks,fifo"},
     {"dir_changes", changes_seen},      {NULL},
 };
 

@@ -282,10 +282,10 @@ static void as_user_or_root(void)
 const struct test owner_tests[] = {
     {"owner_set", owners, "root,symlinks,chown"},
     {"owner_set_id_bits", set_id_bits, "root,chown"},
-    {"owner_new", new_owner, "root,chown,fifo"},
+    {"owner_new", new_owner, "root,chown,fifo,new-owner"},
     {"owner_permissions", permissions, "root,chown,permissions"},
     {"owner_directory_permissions", directory_permissions, "root,chown,permissions"},
     {"owner_root_may", root_may, "root,chown"},
-    {"owner_plain_user", as_user_or_root, "permissions"},
+    {"owner_plain_user", as_user_or_root, "permissions,new-owner"},
     {NULL},
 };

@@ -441,7 +441,7 @@ const struct test lock_tests[] = {
     {"lock_flock", flocks, "flock"},
     {"lock_records", records, "locks"},
     {"lock_waiting", waiting, "locks,flock"},
-    {"lock_interrupted", interrupted, "locks,flock"},
+    {"lock_interrupted", interrupted, "locks,flock,interrupt"},
     {NULL},
 };
 
