@@ -35,7 +35,7 @@ struct pf__pool {
 	unsigned parked, tickets;     /* lock: how many; how many of those were called */
 	bool standby;                 /* lock: one of those stands by */
 	unsigned threads;             /* lock */
-	bool ending;                  /* lock */
+	_Atomic bool ending;          /* written under the lock */
 	struct pf__list receivers;    /* lock, while not ending: those that run */
 	struct pf__receiver *left;    /* lock: ended, and not yet joined */
 };

@@ -15,6 +15,11 @@
  * another thread interrupt it but by a signal, whose handler would be the program's business. So
  * receivers are cancelled, asynchronously, in this one system call: elsewhere cancellation is
  * disabled. A call that RECV has taken cannot get lost by that, since there are no callers then.
+ *
+ * That is not enough: glibc's signal on its way to a thread that has disabled cancellation
+ * meanwhile acts in the next cancellation point all the same (2.36: its handler looks at the type,
+ * which these points change). So those alone are cancelled that stay in RECV after the pool has
+ * begun to end; and who comes out of RECV then passes no such point any more.
  */
 #include "base/alloc.h"
 #include "base/sys.h"
@@ -28,18 +33,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_THREADS 1024
-#define PARKED_MS   2000 /* until a thread that nobody needs ends */
-#define TICK_MS     1    /* who stands by looks, */
-#define QUIET_TICKS 20   /* until so long nothing came */
-#define EAGER_CALLS 32
-#define BUSY_NS     500 /* RECV took less: it did not sleep */
-#define BUSY_STREAK 4   /* so often in a row */
+#define MAX_THREADS    1024
+#define PARKED_MS      2000 /* until a thread that nobody needs ends */
+#define TICK_MS        1    /* who stands by looks, */
+#define QUIET_TICKS    20   /* until so long nothing came */
+#define EAGER_CALLS    32
+#define BUSY_NS        500 /* RECV took less: it did not sleep */
+#define BUSY_STREAK    4   /* so often in a row */
+#define COME_OUT_MS    10  /* of RECV, when callers are gone: */
+#define COME_OUT_LOOKS 100 /* looked at so often */
 
 struct pf__receiver {
 	struct pf__listener *l;
 	unsigned long thread;
 	struct pf__list link;
+	_Atomic bool in_recv;
 	uint32_t last;              /* caller */
 	unsigned streak;            /* of RECVs that did not sleep, for another caller */
 	bool called;                /* made in order to wait, and counted as waiting already */
@@ -219,16 +227,6 @@ static void leave(struct pf__receiver *r)
 	}
 }
 
-static bool is_ending(struct pf__pool *p)
-{
-	bool ending;
-
-	pthread_mutex_lock(&p->lock);
-	ending = p->ending;
-	pthread_mutex_unlock(&p->lock);
-	return ending;
-}
-
 /* ---- a receiver ----------------------------------------------------------------------------- */
 
 static int64_t now_ns(void)
@@ -243,15 +241,21 @@ static int64_t now_ns(void)
 LEFT_BY_CANCEL static int receive(struct pf__receiver *r)
 {
 	int64_t before = now_ns();
-	long n;
+	long n = -1;
 
 	memset(&r->notif, 0, r->l->s->notif_size); /* the kernel asks for that */
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	pthread_testcancel(); /* for a request that came before: some of glibc's do not look */
-	n = syscall(SYS_ioctl, r->l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, &r->notif);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	r->in_recv = true;
+	if (!r->l->pool.ending) {
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		pthread_testcancel(); /* some of glibc's do not look when it is enabled */
+		n = syscall(SYS_ioctl, r->l->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, &r->notif);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+	}
+	r->in_recv = false;
 	if (n < 0)
-		return -errno;
+		return -1;
 	/* One caller alone may come again before its receiver is back. */
 	if (now_ns() - before < BUSY_NS && r->last != r->notif.pid)
 		r->streak++;
@@ -266,7 +270,7 @@ static bool hung_up(struct pf__receiver *r)
 {
 	struct pollfd p = {r->l->watch.fd, 0, 0};
 
-	return (poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLNVAL)) || is_ending(&r->l->pool);
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLNVAL);
 }
 
 void pf__call_blocks(void)
@@ -317,17 +321,16 @@ LEFT_BY_CANCEL static void *receiver_main(void *arg)
 	bool called = r->called, fresh = !called;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	pthread_setname_np(pthread_self(), "pf-receiver");
 	self = r;
 	while (called || (!fresh && enlist(p)) || park(r->l)) {
-		int err;
+		bool got;
 
 		called = fresh = false;
-		while ((err = receive(r)))
-			if (hung_up(r))
-				break;
-		if (err)
+		do
+			got = receive(r) == 0;
+		while (!got && !p->ending && !hung_up(r));
+		if (!got || p->ending)
 			break;
 		handle(r);
 	}
@@ -357,20 +360,40 @@ int pf__pool_start(struct pf__listener *l)
 	return err;
 }
 
+static unsigned count_in_recv(const struct pf__pool *p)
+{
+	struct pf__list *pos;
+	unsigned n = 0;
+
+	pf__list_for_each (pos, &p->receivers)
+		n += pf__list_entry(pos, struct pf__receiver, link)->in_recv;
+	return n;
+}
+
 void pf__pool_cancel(struct pf__listener *l)
 {
+	const struct timespec nap = {0, COME_OUT_MS * 1000000 / COME_OUT_LOOKS};
 	struct pf__pool *p = &l->pool;
 	struct pf__list *pos;
+	bool ending;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->ending) {
-		p->ending = true;
-		pf__list_for_each (pos, &p->receivers)
-			pthread_cancel(pf__list_entry(pos, struct pf__receiver, link)->thread);
-		pthread_cond_broadcast(&p->unpark);
-		pthread_cond_broadcast(&p->rouse);
-	}
+	ending = p->ending;
+	p->ending = true;
+	pthread_cond_broadcast(&p->unpark);
+	pthread_cond_broadcast(&p->rouse);
 	pthread_mutex_unlock(&p->lock);
+	if (ending)
+		return;
+	/* From now on the list does not change. */
+	for (int i = 0; i < COME_OUT_LOOKS && count_in_recv(p); i++)
+		nanosleep(&nap, NULL);
+	pf__list_for_each (pos, &p->receivers) {
+		struct pf__receiver *r = pf__list_entry(pos, struct pf__receiver, link);
+
+		if (r->in_recv)
+			pthread_cancel(r->thread);
+	}
 }
 
 static void join(struct pf__receiver *r)
