@@ -356,8 +356,8 @@ static void look_at_closed(struct object *o)
 }
 
 /*
- * The kernel tells of a close before it counts one writer less. Who is told in between finds a
- * writer: it is looked at again for a while.
+ * The kernel tells of a close before it counts one writer or reader less. Who is told in between
+ * finds it in use: it is looked at again for a while.
  */
 static void look_again(struct pf__run *r)
 {
@@ -367,7 +367,7 @@ static void look_again(struct pf__run *r)
 		struct object *o = pf__list_entry(pos, struct object, closing);
 
 		look_at_closed(o);
-		if (o->written && run_now_ms() - o->told < AGAIN_MS)
+		if ((o->written || o->held) && run_now_ms() - o->told < AGAIN_MS)
 			continue;
 		pf__list_del(&o->closing);
 		object_drop(o);
@@ -378,7 +378,7 @@ static void look_again(struct pf__run *r)
 static void told_of_close(struct pf__run *r, struct object *o)
 {
 	look_at_closed(o);
-	if (!o->written) {
+	if (!o->written && !o->held) {
 		object_drop(o);
 		return;
 	}
