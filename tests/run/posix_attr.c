@@ -89,10 +89,9 @@ static void statx_(void)
 	IS(STATX_BASIC_STATS, x.stx_mask & STATX_BASIC_STATS);
 	IS(st.st_mode, x.stx_mode);
 	IS(st.st_size, x.stx_size);
-	IS(st.st_ino, x.stx_ino);
-	IS(st.st_mtim.tv_nsec, x.stx_mtime.tv_nsec);
-	IS(major(st.st_dev), x.stx_dev_major);
-	IS(minor(st.st_dev), x.stx_dev_minor);
+	TRUE(st.st_ino == x.stx_ino);
+	TRUE(st.st_mtim.tv_nsec == x.stx_mtime.tv_nsec);
+	TRUE(major(st.st_dev) == x.stx_dev_major && minor(st.st_dev) == x.stx_dev_minor);
 	OK(statx(AT_FDCWD, "s", AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x));
 	TRUE(S_ISLNK(x.stx_mode));
 	OK(statx(AT_FDCWD, "f", AT_STATX_FORCE_SYNC, STATX_SIZE, &x));
@@ -104,7 +103,7 @@ static void statx_(void)
 	FAILS(EINVAL, statx(AT_FDCWD, "f", 0, 0x80000000u, &x));
 	int fd = OK(open("f", O_RDONLY));
 	OK(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x));
-	IS(st.st_ino, x.stx_ino);
+	TRUE(st.st_ino == x.stx_ino);
 	FAILS(ENOENT, statx(fd, "", 0, STATX_BASIC_STATS, &x));
 	FAILS(EINVAL, fstatat(AT_FDCWD, "f", &st, 0x40000000));
 	OK(fstatat(AT_FDCWD, "", &st, AT_EMPTY_PATH));
@@ -127,7 +126,7 @@ static void statfs_(void)
 	TRUE(a.f_namemax >= 255);
 	int fd = OK(open("f", O_RDONLY)), path = OK(open("f", O_PATH));
 	OK(fstatvfs(fd, &b));
-	IS(a.f_blocks, b.f_blocks);
+	TRUE(a.f_blocks == b.f_blocks);
 	OK(fstatvfs(path, &b));
 	IS(a.f_bsize, b.f_bsize);
 	FAILS(EBADF, fstatvfs(-1, &b));

@@ -88,7 +88,7 @@ static void create(void)
 		int fd = OK(open("f", O_RDWR | O_CREAT | O_EXCL, modes[i]));
 		IS(2, write(fd, "ok", 2));
 		OK(close(fd));
-		IS(is_root() ? modes[i] & ~06000 : modes[i] & ~06000, mode_of("f") & ~06000);
+		IS(modes[i] & ~06000, mode_of("f") & ~06000);
 		OK(unlink("f"));
 		umask(027);
 		OK(close(open("f", O_RDWR | O_CREAT, modes[i])));
@@ -99,8 +99,8 @@ static void create(void)
 	row("%s", "");
 	OK(close(OK(creat("c", 0644))));
 	IS(0644, mode_of("c"));
-	IS(geteuid(), stat_of("c").st_uid);
-	IS(getegid(), stat_of("c").st_gid);
+	TRUE(stat_of("c").st_uid == geteuid());
+	TRUE(stat_of("c").st_gid == getegid());
 	IS(1, stat_of("c").st_nlink);
 	IS(0, stat_of("c").st_size);
 	put("c", "text");
@@ -314,7 +314,7 @@ static void shared_offset(void)
 	IS(6, lseek(70, 0, SEEK_CUR));
 	/* The lowest free number is taken. */
 	OK(close(own));
-	IS(own < fd ? own : fd, open("f", O_RDONLY));
+	TRUE(open("f", O_RDONLY) == (own < fd ? own : fd));
 }
 
 static void tmpfile_(void)

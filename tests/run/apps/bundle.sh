@@ -3,6 +3,7 @@
 # executes AppRun from there and unmounts. The bundle stands in the tree, and so does what it works on.
 app_bundle() {
 	need squashfuse mksquashfs fusermount
+	[ "${PF_ON:-}" = run ] || [ -r /dev/fuse ] || skip "/dev/fuse cannot be opened here"
 	mkdir -p app/usr/bin app/usr/share
 	cp /bin/cat app/usr/bin/cat
 	seq 1 1000 >app/usr/share/data
