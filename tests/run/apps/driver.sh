@@ -99,7 +99,7 @@ attributes() {
 same_tree() {
 	settle
 	diff <(attributes "$1") <(attributes "$2") >"$SCRATCH/diff" ||
-		fail "${3:-the trees} differ: $(head -3 "$SCRATCH/diff" | tr '\n' '|')"
+		fail "${3:-the trees} differ: $(grep '^[<>]' "$SCRATCH/diff" | sort -k2 | head -4 | tr '\n' '|')"
 	diff <(sums "$1") <(sums "$2") >"$SCRATCH/diff" || fail "${3:-the trees} differ in $(head -2 "$SCRATCH/diff" | tr '\n' '|')"
 }
 sums() {
