@@ -236,6 +236,8 @@ int64_t on_getdents(struct job *j, struct object *o)
 
 	if (o->kind != OBJECT_DIR)
 		return -ENOTDIR;
+	if (o->gone)
+		return -ENOENT;
 	fd = copy_of_fd(j);
 	if (fd < 0)
 		return fd;

@@ -137,9 +137,11 @@ struct piece {
 static int send_run(struct object *o, const struct piece *p, size_t from, size_t size)
 {
 	while (size) {
-		ssize_t n = pf_pwrite(o->writer, p->data + from, size, p->at + (off_t)from);
+		ssize_t n;
 		int err = 0;
 
+		o->sent = true;
+		n = pf_pwrite(o->writer, p->data + from, size, p->at + (off_t)from);
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
 		if (!p->last)
@@ -230,6 +232,7 @@ static int send_size(struct object *o, off_t size)
 
 	if ((size_t)size == o->base_size)
 		return 0;
+	o->sent = true;
 	err = pf_ftruncate(o->writer, size);
 	return err ? err : base_resize(o, (size_t)size);
 }
@@ -239,11 +242,13 @@ static void send_mtime(struct object *o, const struct stat *st)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
 
-	if (st->st_mtim.tv_sec == o->sent_mtime.tv_sec &&
+	if (!o->sent && st->st_mtim.tv_sec == o->sent_mtime.tv_sec &&
 	    st->st_mtim.tv_nsec == o->sent_mtime.tv_nsec)
 		return;
-	if (!pf_futimens(o->writer, times))
+	if (!pf_futimens(o->writer, times)) {
 		o->sent_mtime = st->st_mtim;
+		o->sent = false;
+	}
 }
 
 static int send_all(struct object *o, bool last)
@@ -350,9 +355,14 @@ static void look_at_closed(struct object *o)
 	pthread_mutex_lock(&o->lock);
 	if (o->written && !hold_has_writers(o))
 		end_writing(o);
-	if (!o->written && o->held && !hold_in_use(o))
+	if (!o->written && (o->held || o->reader) && !hold_in_use(o))
 		end_reading(o);
 	pthread_mutex_unlock(&o->lock);
+}
+
+static bool is_kept(const struct object *o)
+{
+	return o->written || o->held || o->reader;
 }
 
 /*
@@ -367,7 +377,7 @@ static void look_again(struct pf__run *r)
 		struct object *o = pf__list_entry(pos, struct object, closing);
 
 		look_at_closed(o);
-		if ((o->written || o->held) && run_now_ms() - o->told < AGAIN_MS)
+		if (is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
 			continue;
 		pf__list_del(&o->closing);
 		object_drop(o);
@@ -378,7 +388,7 @@ static void look_again(struct pf__run *r)
 static void told_of_close(struct pf__run *r, struct object *o)
 {
 	look_at_closed(o);
-	if (!o->written && !o->held) {
+	if (!is_kept(o)) {
 		object_drop(o);
 		return;
 	}

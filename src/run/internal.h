@@ -139,6 +139,7 @@ struct object {
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
+	bool sent; /* data after that, which gave it another time there */
 	int error;               /* of writing back, until fsync tells it */
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */

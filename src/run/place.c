@@ -348,6 +348,18 @@ static int run_walk(struct walk *w)
 
 /* ---- where it begins ------------------------------------------------------------------------- */
 
+static bool is_only(const char *path, const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(path, name, n) == 0 && !path[n + strspn(path + n, "/")];
+}
+
+static bool begins_with_dots(const char *path)
+{
+	return path[0] == '.' && path[1] == '.' && (!path[2] || path[2] == '/');
+}
+
 /* From the caller's directory, or that of dirfd. 1: the object itself is meant. */
 static int begin_relative(struct walk *w, int dirfd, bool empty)
 {
@@ -370,8 +382,14 @@ static int begin_relative(struct walk *w, int dirfd, bool empty)
 	}
 	if (dir) {
 		err = dir->kind == OBJECT_DIR ? object_path(dir, w->cur, PATH_MAX) : -ENOTDIR;
-		object_put(dir);
 		w->detour = true;
+		if (err == -ENOENT && is_only(w->p, ".")) {
+			w->o = dir;
+			return 1;
+		}
+		object_put(dir);
+		if (err == -ENOENT && begins_with_dots(w->p))
+			err = 0; /* its parent it still has */
 	} else if (dirfd != AT_FDCWD) {
 		snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)j->call->tid, dirfd);
 		n = readlink(link, w->cur, PATH_MAX - 1);
