@@ -46,6 +46,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 	atomic_store(&j->r->given, 1);
 	atomic_store(&j->r->given_dirs, 1);
 	o->used = run_now_ms();
+	o->worked_in = true;
 	who_cwd_changes(j->r); /* it goes on before we come back here */
 	fd = reopen_directory(o, 0);
 	if (fd >= 0) {
@@ -62,7 +63,12 @@ enum pf__call_end on_fchdir(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
 
+	struct object *o = object_of_fd(j.r, call, (int)call->args[0]);
+
 	/* A stand-in is as good as any directory. */
+	if (o)
+		o->worked_in = true;
+	object_put(o);
 	who_cwd_changes(j.r);
 	return call_end(&j, CONTINUE);
 }
@@ -216,10 +222,6 @@ static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
 	pthread_mutex_lock(&o->lock);
 	err = open_listing(j, o);
 	n = err ? err : list(o, &at, buf, room, old);
-	if (n == 0) { /* the end: the server need not keep it open */
-		pf_close(o->listing);
-		o->listing = NULL;
-	}
 	pthread_mutex_unlock(&o->lock);
 	if (n <= 0)
 		return n;

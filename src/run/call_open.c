@@ -127,6 +127,8 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 	if (!err)
 		fd = hold_reopen(o, flags);
 	pthread_mutex_unlock(&o->lock);
+	if (!err && fd < 0) /* ETXTBSY, say: nobody will close it */
+		flush_if_closed(o);
 	return err ? err : give_fd(j, o, fd, flags);
 }
 
@@ -153,14 +155,10 @@ static int64_t give_path(struct job *j, struct object *o, int flags)
 static int64_t give_directory(struct job *j, struct object *o, struct pf_file *file, int flags)
 {
 	pthread_mutex_lock(&o->lock);
-	if (!o->listing) {
-		o->listing = file;
-		o->listing_at = 0;
-		file = NULL;
-	}
+	o->listing = file;
+	o->listing_at = 0;
+	object_watch(o, false);
 	pthread_mutex_unlock(&o->lock);
-	if (file)
-		pf_close(file);
 	return give_fd(j, o, reopen_directory(o, flags), flags);
 }
 

@@ -350,7 +350,7 @@ static void end_reading(struct object *o)
 	o->held = false;
 }
 
-static void look_at_closed(struct object *o)
+void flush_if_closed(struct object *o)
 {
 	pthread_mutex_lock(&o->lock);
 	if (o->written && !hold_has_writers(o))
@@ -376,7 +376,7 @@ static void look_again(struct pf__run *r)
 	pf__list_for_each_safe (pos, tmp, &r->closing) {
 		struct object *o = pf__list_entry(pos, struct object, closing);
 
-		look_at_closed(o);
+		flush_if_closed(o);
 		if (is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
 			continue;
 		pf__list_del(&o->closing);
@@ -384,10 +384,23 @@ static void look_again(struct pf__run *r)
 	}
 }
 
+static void end_listing(struct object *o)
+{
+	pthread_mutex_lock(&o->lock);
+	if (o->listing)
+		pf_close(pf__take(o->listing, NULL));
+	pthread_mutex_unlock(&o->lock);
+	object_drop(o);
+}
+
 /* Takes over the reference. */
 static void told_of_close(struct pf__run *r, struct object *o)
 {
-	look_at_closed(o);
+	if (o->kind == OBJECT_DIR) {
+		end_listing(o);
+		return;
+	}
+	flush_if_closed(o);
 	if (!is_kept(o)) {
 		object_drop(o);
 		return;
@@ -488,7 +501,7 @@ void flush_all(struct pf__run *r, struct mount *m)
 
 	flush_closed(r);
 	while ((o = next_written(r, m, round))) {
-		look_at_closed(o);
+		flush_if_closed(o);
 		pthread_mutex_lock(&o->lock);
 		if (flush_object(o))
 			o->error = o->error ? o->error : -EIO;

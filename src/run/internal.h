@@ -145,6 +145,7 @@ struct object {
 	int64_t told;            /* ms; of a close; the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
 	/* directories */
+	_Atomic bool worked_in;  /* it may be somebody's working directory, of which no event tells */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
 };
@@ -194,6 +195,8 @@ void base_close(struct object *o);
 int flush_truncated(struct object *o, size_t length);
 /* Send what differs. Under o->lock. 0 or negative errno. */
 int flush_object(struct object *o);
+/* If nobody has it open any more, or nobody for writing: send, release. Not under o->lock. */
+void flush_if_closed(struct object *o);
 /* Those that were closed: send, release, forget. Drains what inotify has told. */
 void flush_closed(struct pf__run *r);
 /* The same, at each call: not for long when another does it. */

@@ -24,11 +24,21 @@
 #define SWEEP_KEEP_MS 2000 /* a descriptor may be on its way to its program */
 #define MANY_OBJECTS  2048 /* directories are swept beyond that */
 
+/* Where making a directory costs next to nothing, or wherever it may be. */
+static int private_directory(char **path)
+{
+	*path = pf__strdup("/dev/shm/portfire-XXXXXX");
+	if (*path && mkdtemp(*path))
+		return 0;
+	pf__free(pf__take(*path, NULL));
+	return pf__private_directory(path);
+}
+
 int objects_open(struct pf__run *r)
 {
 	PF_AUTO_CLOSE int fd = memfd_create("portfire", MFD_CLOEXEC);
 	struct stat st;
-	int err = pf__private_directory(&r->private);
+	int err = private_directory(&r->private);
 
 	if (err)
 		return err;
@@ -363,8 +373,9 @@ struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		   struct object **out)
 {
-	struct object *o = object_by_inode(r, file->of->inode), *other;
-	bool sweep;
+	/* Each open directory is one of its own: servers count on a handle being read in order. */
+	bool dir = S_ISDIR(pf__inode_type(file->of->inode)), sweep;
+	struct object *o = dir ? NULL : object_by_inode(r, file->of->inode), *other;
 	int err;
 
 	if (o) {
@@ -376,7 +387,7 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 	if (!o)
 		return err;
 	pthread_mutex_lock(&r->objects_lock);
-	other = find_inode(r, o->inode);
+	other = dir ? NULL : find_inode(r, o->inode);
 	if (!other)
 		enter(r, o);
 	sweep = r->n_objects > MANY_OBJECTS && r->n_objects % (MANY_OBJECTS / 2) == 0;
@@ -574,8 +585,8 @@ void object_drop(struct object *o)
 	bool drop;
 
 	pthread_mutex_lock(&r->objects_lock);
-	drop = atomic_load(&o->refs) == 2 && o->kind == OBJECT_FILE && !o->as_path && !o->written &&
-	       !hold_in_use(o);
+	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written &&
+	       (o->kind == OBJECT_DIR ? !o->worked_in : !hold_in_use(o));
 	if (drop) {
 		leave(r, o);
 	}
