@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# run: what the program finds, exit statuses, signals, what is left behind. On terminals: run-terminal.sh.
+. "$(dirname "$0")/lib.sh"
+pf run true || skip "nothing can be supervised here"
+mkdir src private
+export TMPDIR=$work/private
+s=("[" "$server" src {} "]")
+id=7654$$ # in the command lines of what must not be left
+
+run() {
+	pf run "$@"
+}
+# until COMMAND...: it succeeds at last.
+until_ok() {
+	timeout 60 bash -c 'until "$@" >/dev/null 2>&1; do sleep 0.02; done' x "$@"
+}
+program_gone() {
+	until_ok bash -c '! ps -eo args | grep -v "grep\|bash -c" | grep -qF "$1"' x "$1"
+}
+# The supervisor is the front's only child, the guardian that of the supervisor which is no server's.
+child() {
+	ps -o pid= --ppid "$1" | head -1 | tr -d ' '
+}
+
+# ---- exit statuses
+check "the program's status" status 7 run sh -c 'exit 7'
+check "128 + the signal that killed it" status 137 run sh -c 'kill -9 $$'
+check "no such program: 127" status 127 run no-such-program
+check "and it says so" prints "no-such-program: command not found" run no-such-program
+check "not executable: 126" status 126 run /etc/passwd
+check "a directory: 126" status 126 run "$work"
+check "a usage error: 2" status 2 run --no-such-option
+check "a size that is none: 2" status 2 run --hold-size=x true
+check "a server that does not start: 1" status 1 run [ no-such-server {} ] true
+started() { run [ false {} ] touch started; [ ! -e started ]; }
+check "then the program is not started" started
+check "a script without an interpreter" status 5 run sh -c 'echo exit 5 >script; chmod +x script; exec '"$portfire"' run ./script'
+
+# ---- words
+check "the program's options are its own" prints "-a --wait" run echo -a --wait
+check "behind --, brackets are words" prints "[ a ]" run -- echo [ a ]
+check "{} of no server stays" prints "x{}y {1}" run echo 'x{}y' '{1}'
+words() {
+	run "${s[@]}" -- sh -c '[ "$1" = "a$PORTFIRE_MOUNT/b$PORTFIRE_MOUNT_1" ] && [ "$2" = "{2}" ]' x 'a{}/b{1}' '{2}'
+}
+check "{} and {1} within words, PORTFIRE_MOUNT" words
+shell() { echo 'exit 6' | SHELL=/bin/sh run; }
+check "without a program, a shell" status 6 shell
+
+# ---- the program's world
+check "the working directory" prints "$work" run pwd
+files() { ls /proc/self/fd >plain && run ls /proc/self/fd >got && same plain got; }
+check "no descriptors of ours" files
+inherited() { echo hi >in; run cat /dev/fd/7 7<in; }
+check "those of the caller" prints hi inherited
+closed_in() { run python3 -c 'import os; os.fstat(0)' <&-; }
+closed_out() { run sh -c 'echo x' >&- ; }
+check "a closed standard input stays closed" prints "Bad file descriptor" closed_in
+check "a closed standard output too" status 1 closed_out
+pipes() { [ "$(seq 100000 | run cat | tail -1)" = 100000 ]; }
+check "in a pipe" pipes
+sigpipe() { run yes | head -1; [ "${PIPESTATUS[0]}" = 141 ]; }
+check "SIGPIPE ends it" sigpipe
+output_closed() { # the reader's end comes with the program's close, not with its exit
+	mkfifo go
+	"$portfire" run sh -c 'exec >&-; read x <go' | { cat; echo >go; }
+}
+check "we hold its pipes not open" output_closed
+signals() { grep -E '^Sig(Blk|Ign)' /proc/self/status; }
+export -f signals
+as_plain() { diff <("$@" grep -E '^Sig(Blk|Ign)' /proc/self/status) <("$@" "$portfire" run grep -E '^Sig(Blk|Ign)' /proc/self/status); }
+check "no signal is ignored or blocked" as_plain env --default-signal
+check "ignored signals stay so" as_plain env --default-signal --ignore-signal=HUP,INT,USR1,CHLD,TSTP
+check "blocked ones too" as_plain env --default-signal --block-signal=USR2,TERM
+limits() { (ulimit -n 99; ulimit -c 0; diff <(cat /proc/self/limits) <(run cat /proc/self/limits)); }
+check "limits" limits
+group() { run python3 -c 'import os; print(os.getpgrp(), os.getsid(0))' >got; [ "$(awk '{print $2}' got)" = "$(ps -o sid= $$ | tr -d ' ')" ]; }
+check "in our session" group
+
+# ---- signals
+# start WORDS...: in the background, until the program has written ./up.
+start() {
+	rm -f up
+	env --default-signal=INT,TERM,HUP,QUIT "$portfire" run "$@" &
+	front=$!
+	until_ok test -s up
+}
+ends() {
+	local want=$1 got
+	wait "$front" && got=0 || got=$?
+	[ "$got" = "$want" ] || { echo "status $got, not $want"; return 1; }
+}
+forwards() {
+	start bash -c "trap 'echo $1; exit 3' $1; echo up >up; while :; do sleep 0.05; done" >out
+	kill -"$1" "$front"
+	ends 3 && grep -q "$1" out
+}
+for sig in TERM INT HUP QUIT USR1 USR2 ALRM WINCH; do
+	check "SIG$sig goes to the program" forwards $sig
+done
+dies() {
+	start sh -c "echo up >up; exec sleep $id"
+	kill -"$1" "$front"
+	ends "$2" && program_gone "sleep $id"
+}
+check "SIGTERM kills it: 143" dies TERM 143
+ignoring() {
+	start bash -c "trap '' TERM; echo up >up; read x <go2; exit 4"
+	kill -TERM "$front"
+	echo >go2
+	ends 4
+}
+mkfifo go2
+check "if it ignores that, it goes on" ignoring
+front_killed() {
+	start "${s[@]}" -- sh -c "trap '' HUP; echo up >up; sleep $id & exec sleep $id" 2>err
+	kill -KILL "$front"
+	ends 137
+	program_gone "sleep $id" && program_gone "$server $work/src"
+}
+check "kill -9 of the front ends all" front_killed
+supervisor_killed() {
+	start "${s[@]}" -- sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
+	kill -KILL "$(child "$front")"
+	ends 1 && grep -q 'portfire: run: the supervisor was killed by signal 9' err || { cat err; return 1; }
+	! ps -eo args | grep -qE "^sleep $id"
+}
+check "kill -9 of the supervisor: 1, it says so, and nothing is left" supervisor_killed
+guardian_killed() {
+	start sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
+	kill -KILL "$(child "$(child "$front")")"
+	ends 1 && grep -q 'portfire: run: the process that watches over' err || { cat err; return 1; }
+	! ps -eo args | grep -qE "^sleep $id"
+}
+check "kill -9 of the guardian too" guardian_killed
+supervisor_asked() {
+	start sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
+	kill -TERM "$(child "$front")"
+	ends 143 && program_gone "sleep $id"
+}
+check "SIGTERM of the supervisor ends the run: 143" supervisor_asked
+program_stopped() {
+	start sh -c "echo \$\$ >up; read x <go3; exit 8"
+	kill -STOP "$(cat up)"
+	until_ok grep -q '^State:.T' "/proc/$front/status"
+	kill -CONT "$front"
+	until_ok grep -q '^State:.S' "/proc/$(cat up)/status"
+	echo >go3
+	ends 8
+}
+mkfifo go3 go4 go5
+check "the front stops with the program, and continues it" program_stopped
+started_ignoring() {
+	env --ignore-signal=HUP "$portfire" run sh -c 'kill -HUP $PPID; kill -HUP $$; exit 3'
+}
+check "under nohup, SIGHUP ends nothing" status 3 started_ignoring
+
+# ---- what is left behind
+behind() { # the caller's pipe ends although the daemon lives
+	[ "$(run sh -c '(read x <go4) >/dev/null 2>&1 & echo left; exit 3')" = left ]
+}
+check "a daemon is left: the run has ended for the caller" behind
+serves_on() {
+	echo hi >src/file
+	run "${s[@]}" -- sh -c "(read x <go5; cat {}/file >from-daemon) >/dev/null 2>&1 &" || return 1
+	echo >go5
+	until_ok grep -q hi from-daemon && program_gone "$server $work/src"
+}
+check "it has its files, and when it ends all is gone" serves_on
+check "the daemon before, too" bash -c "echo >go4"
+killed_on_exit() {
+	run --kill-on-exit sh -c "sleep $id & setsid sleep $id & exit 4"
+	[ $? = 4 ] && ! ps -eo args | grep -qE "^sleep $id"
+}
+check "--kill-on-exit" killed_on_exit
+waited() {
+	run --wait sh -c '(sleep 0.5; echo >waited) & exit 4'
+	[ $? = 4 ] && [ -e waited ]
+}
+check "--wait" waited
+wait_ends() {
+	start --wait sh -c "sleep $id & echo up >up"
+	until_ok bash -c "! ps -eo args | grep -q '^sh -c sleep $id'"
+	kill -TERM "$front"
+	ends 143 && program_gone "sleep $id"
+}
+check "--wait is ended by SIGTERM" wait_ends
+lost() {
+	run "${s[@]}" -- sh -c 'kill -9 $(pgrep -f "^'"$server $work"'|^'"$server"' src")'
+}
+check "a server is lost: 1" status 1 lost
+check "it says so" prints "killed by signal 9" lost
+
+# ---- in another run
+nested() {
+	echo hi >src/file
+	run "$portfire" run "${s[@]}" -- sh -c 'cat {}/file; exit 9' >out
+	[ $? = 9 ] && [ "$(cat out)" = hi ]
+}
+check "a run in a run" nested
+check "a failing server there" status 1 run "$portfire" run [ false {} ] true
+check "no such program there" status 127 run "$portfire" run no-such-program
+check "no private mountpoint is left" until_ok bash -c '[ -z "$(ls -A private)" ]'
+check "no server is left" program_gone "$server $work"
+done_testing
