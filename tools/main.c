@@ -92,7 +92,8 @@ static int print_help(void)
 	printf("\nExamples:\n"
 	       "  portfire ls [ squashfuse image.sqfs /mnt ] -lR /mnt/usr\n"
 	       "  portfire cat [ sshfs host:dir {} ] {}/file\n"
-	       "  portfire cp [ fuse2fs disk.img {} ] -r {}/etc ./etc\n");
+	       "  portfire cp [ fuse2fs disk.img {} ] -r {}/etc ./etc\n"
+	       "  portfire run [ sshfs host:dir {} ] -- grep -r word {}\n");
 	return STATUS_OK;
 }
 

@@ -27,6 +27,7 @@ _portfire_options() {
 			--no-dereference --force --no-clobber --no-target-directory --verbose
 			--jobs --sparse=auto --sparse=always --sparse=never --no-progress $common"
 		;;
+	run) echo "--hold-size= --kill-on-exit --wait $common" ;;
 	info) echo "--json $common" ;;
 	bench)
 		echo "--file --write --size --quick --seconds --row --json --svg $common"
@@ -54,14 +55,14 @@ _portfire_in_brackets() {
 
 _portfire() {
 	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} open
-	local commands='ls cat cp info bench help'
+	local commands='ls cat cp run info bench help'
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
 		_portfire_reply -W "$commands --help --version"
 		return
 	fi
 	if [[ $command == help ]]; then
-		_portfire_reply -W "ls cat cp info bench"
+		_portfire_reply -W "ls cat cp run info bench"
 		return
 	fi
 	open=$(_portfire_open_bracket)

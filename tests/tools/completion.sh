@@ -43,7 +43,7 @@ check "the closing bracket" completes ']' ls [ x {} ''
 check "brackets within" completes file1 ls [ x [ y ] f
 check "an option after brackets" completes --color=auto ls [ x {} ] --co
 check "no option of ours within" not completes --json info [ x --j
-for command in ls cat cp info bench; do
+for command in ls cat cp run info bench; do
 	for option in $("$portfire" $command --help | grep -o -- '--[a-z-]*[a-z]' | sort -u); do
 		_portfire_options $command >options
 		check "$command $option is known" grep -q -e "$option" options

@@ -28,25 +28,32 @@ echo 'a word?'
 read word
 echo "got $word"
 EOF
+# These wait for their signal without a gap, as the trap of a shell that reads would not.
 program saves <<'EOF'
-#!/bin/bash
-trap 'echo sa""ving; kill -STOP $$; echo resto""red' TSTP
-echo 'a word?'
-until read -t 1000 word; do :; done
-echo "got $word"
+#!/usr/bin/env python3
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTSTP])
+print('a word?', flush=True)
+signal.sigwait([signal.SIGTSTP])
+print('saving', flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+print('restored', flush=True)
+print('got', input())
+EOF
+program measures <<'EOF'
+#!/usr/bin/env python3
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])
+print('a word?', flush=True)
+signal.sigwait([signal.SIGWINCH])
+print('columns:', os.get_terminal_size(0).columns, flush=True)
+print('got', input())
 EOF
 program ignores <<'EOF'
 #!/bin/sh
 trap '' TSTP
 echo 'a word?'
 read word
-echo "got $word"
-EOF
-program measures <<'EOF'
-#!/bin/bash
-trap 'stty size' WINCH
-echo 'a word?'
-until read -t 1000 word; do :; done
 echo "got $word"
 EOF
 program hangs-up <<'EOF'
@@ -243,7 +250,7 @@ size() {
 		type $run measures\n
 		expect a word?
 		size 77
-		expect 24 77
+		expect columns: 77
 		type word\n
 		expect got word
 	EOF

@@ -121,7 +121,8 @@ front_killed() {
 }
 check "kill -9 of the front ends all" front_killed
 supervisor_killed() {
-	start "${s[@]}" -- sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
+	# What the run itself has there stays, for now.
+	TMPDIR=$work start "${s[@]}" -- sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
 	kill -KILL "$(child "$front")"
 	ends 1 && grep -q 'portfire: run: the supervisor was killed by signal 9' err || { cat err; return 1; }
 	! ps -eo args | grep -qE "^sleep $id"
@@ -190,7 +191,7 @@ lost() {
 	run "${s[@]}" -- sh -c 'kill -9 $(pgrep -f "^'"$server $work"'|^'"$server"' src")'
 }
 check "a server is lost: 1" status 1 lost
-check "it says so" prints "killed by signal 9" lost
+check "it says so" prints "portfire: run: ${server##*/} " lost
 
 # ---- in another run
 nested() {
