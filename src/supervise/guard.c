@@ -25,6 +25,7 @@ struct pf__guard {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	bool gone;              /* lock */
+	bool settled;           /* lock */
 };
 
 /* ---- messages ------------------------------------------------------------------------------ */
@@ -79,6 +80,14 @@ int pf__guard_recv(int fd, struct pf__guard_message *m, int *passed)
 	return n == sizeof *m;
 }
 
+static void has_settled(struct pf__guard *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->settled = true;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void control_ready(void *ctx, short revents)
 {
 	struct pf__guard *g = ctx;
@@ -95,6 +104,8 @@ static void control_ready(void *ctx, short revents)
 			g->event(g->ctx, PF_GUARD_STOPPED, m.value);
 		if (m.word == PF_WORD_CONTINUED)
 			g->event(g->ctx, PF_GUARD_CONTINUED, 0);
+		if (m.word == PF_WORD_SETTLED)
+			has_settled(g);
 		return;
 	}
 	/* GONE, or the guardian has died itself: it took the program with it. */
@@ -320,16 +331,11 @@ void pf__guard_continue(struct pf__guard *g, int nth)
 	pf__guard_send(g->control.fd, &m, -1);
 }
 
-void pf__guard_settled(struct pf__guard *g)
-{
-	struct pf__guard_message m = {.word = PF_WORD_SETTLED};
-
-	pf__guard_send(g->control.fd, &m, -1);
-}
-
 /* ---- end ----------------------------------------------------------------------------------- */
 
 #define KILL_TAKES_MS 5000 /* for killed processes to leave the kernel */
+
+#define SETTLE_MS 5000 /* for the guardian to be scheduled */
 
 #define WAKE_MS 200
 
@@ -371,6 +377,23 @@ int pf__guard_stop(struct pf__guard *g, unsigned patience_ms, unsigned grace_ms)
 	err = g->gone ? 0 : -ETIMEDOUT;
 	pthread_mutex_unlock(&g->lock);
 	return err;
+}
+
+void pf__guard_settled(struct pf__guard *g)
+{
+	struct pf__guard_message m = {.word = PF_WORD_SETTLED};
+	struct timespec until;
+	int err = 0;
+
+	pf__guard_send(g->control.fd, &m, -1);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += SETTLE_MS / 1000;
+	pthread_mutex_lock(&g->lock);
+	while (!g->settled && !g->gone && !err) {
+		kill(g->guardian, SIGCONT);
+		err = wait_a_while(g, &until);
+	}
+	pthread_mutex_unlock(&g->lock);
 }
 
 void pf__guard_free(struct pf__guard *g)

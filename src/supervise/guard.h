@@ -74,7 +74,7 @@ pid_t pf__guard_guardian(const struct pf__guard *g);
  * late: the program may have gone on, and been stopped anew, meanwhile.
  */
 void pf__guard_continue(struct pf__guard *g, int nth);
-/* The program needs the terminal no more. */
+/* The program needs the terminal no more. On return it is ours again. Not on the loop thread. */
 void pf__guard_settled(struct pf__guard *g);
 /*
  * End all: what has not ended by itself within patience_ms gets SIGTERM, and SIGKILL grace_ms after
@@ -92,7 +92,7 @@ enum pf__guard_word {
 	PF_WORD_EXITED = 1, /* up: value = status */
 	PF_WORD_GONE,       /* up */
 	PF_WORD_STOP,       /* down */
-	PF_WORD_SETTLED,    /* down */
+	PF_WORD_SETTLED,    /* down; and up, when it is done */
 	PF_WORD_STARTING,   /* from the child: value = its pid */
 	PF_WORD_GO,         /* to the child of a job */
 	PF_WORD_LISTENER,   /* from the child, with the descriptor; and down */

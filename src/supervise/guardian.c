@@ -482,6 +482,7 @@ static void hear(struct state *s)
 	if (m.word == PF_WORD_SETTLED) {
 		s->settled = true;
 		take_terminal_back(s);
+		tell(s, PF_WORD_SETTLED, 0);
 	}
 	if (m.word == PF_WORD_CONTINUE)
 		let_go_on(s, m.value);
