@@ -399,6 +399,11 @@ void pf__attr_unlinked(struct pf__cache *c, struct pf__inode *inode, bool all)
 		a.attr.nlink = 0;
 	else if (a.attr.nlink)
 		a.attr.nlink--;
+	if (pf__inode_owned(inode)) { /* nobody else tells its ctime */
+		struct timespec now = pf__wall_clock(1);
+
+		set_times(&a.attr, &now, false);
+	}
 	a.invalid |= PF_ATTR_CTIME;
 	store(inode, &a);
 	pf__mutex_unlock(m);

@@ -233,18 +233,24 @@ static int read_times(struct job *j, const struct spec *s, struct timespec times
 	return err;
 }
 
-static struct object *written_at(struct job *j, const struct place *p, bool follow)
+/* The object of what is there, if it is one. */
+static struct object *live_at(struct job *j, const struct place *p, bool follow)
 {
 	struct pf__inode *inode;
 	struct pf__from f;
 	struct object *o;
 
-	if (!hold_any_written(j->r) || pf__from_fs(&f, &j->view) ||
+	if (pf__from_fs(&f, &j->view) ||
 	    pf__walk(&f, place_inside(p), follow ? PF_WALK_FOLLOW : 0, &inode))
 		return NULL;
 	o = object_by_inode(j->r, inode);
 	pf__inode_put(f.super->cache, inode);
 	return o;
+}
+
+static struct object *written_at(struct job *j, const struct place *p, bool follow)
+{
+	return hold_any_written(j->r) ? live_at(j, p, follow) : NULL;
 }
 
 int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
@@ -273,6 +279,16 @@ int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
 }
 
 /* ---- truncation ------------------------------------------------------------------------------ */
+
+/* A program runs from it. */
+static bool is_executed(const struct object *o)
+{
+	int fd = o->exec ? hold_reopen(o, O_WRONLY) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return fd == -ETXTBSY;
+}
 
 /* At the server first, which may refuse; then for those who have it open. */
 static int truncate_held(struct object *o, int err_of_server, off_t length)
@@ -305,11 +321,15 @@ int64_t on_truncate(struct job *j, struct place *p, const struct spec *s)
 			   ? -ENOENT
 			   : truncate_held(p->o, pf_truncate(&j->view, place_inside(p), length),
 					   length);
-	o = written_at(j, p, true);
+	o = live_at(j, p, true);
 	if (o) {
 		pthread_mutex_lock(&o->lock);
-		flush_object(o);
+		err = is_executed(o) ? -ETXTBSY : flush_object(o);
 		pthread_mutex_unlock(&o->lock);
+		if (err == -ETXTBSY) {
+			object_put(o);
+			return err;
+		}
 	}
 	err = pf_truncate(&j->view, place_inside(p), length);
 	if (o)
