@@ -66,6 +66,16 @@ bool hold_any_written(struct pf__run *r)
 	return atomic_load(&r->n_written) != 0;
 }
 
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool is_later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
 void hold_overlay(struct object *o, struct stat *st)
 {
 	struct stat mem;
@@ -75,9 +85,9 @@ void hold_overlay(struct object *o, struct stat *st)
 	st->st_size = mem.st_size;
 	st->st_blocks = mem.st_blocks;
 	st->st_mtim = mem.st_mtim;
-	if (mem.st_ctim.tv_sec > st->st_ctim.tv_sec ||
-	    (mem.st_ctim.tv_sec == st->st_ctim.tv_sec && mem.st_ctim.tv_nsec > st->st_ctim.tv_nsec))
-		st->st_ctim = mem.st_mtim;
+	/* What the server has not got yet has changed the file. */
+	if (!same_time(mem.st_mtim, o->sent_mtime) && is_later(mem.st_ctim, st->st_ctim))
+		st->st_ctim = mem.st_ctim;
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */
@@ -150,11 +160,6 @@ static int64_t read_all(int memfd, struct pf_file *file)
 			return n;
 	}
 	return read_range(&f, 0, st.st_size ? (uint64_t)st.st_size : UINT64_MAX);
-}
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
 static void note_times(struct object *o, int memfd, const struct stat *st)

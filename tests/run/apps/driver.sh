@@ -75,7 +75,7 @@ make_tree() {
 	touch -d '2001-02-03 04:05:06' "$1/old"
 	touch "$1/sp ace" "$1/"$'new\nline' "$1/ü" "$1/.hidden" "$1/back\\slash" "$1/-dash"
 	truncate -s 10M "$1/sparse"
-	chmod 4755 "$1/zero" && chmod 640 "$1/old" && chmod 1777 "$1/empty" && chmod 2755 "$1/d/e"
+	chmod 4755 "$1/zero" && chmod 604 "$1/old" && chmod 1777 "$1/empty" && chmod 2755 "$1/d/e"
 	touch -d '2010-10-10 10:10:10' "$1/d/e/f" "$1/d"
 }
 
