@@ -380,6 +380,7 @@ static void look_again(struct pf__run *r)
 		if (is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
 			continue;
 		pf__list_del(&o->closing);
+		atomic_fetch_sub(&r->n_closing, 1);
 		object_drop(o);
 	}
 }
@@ -406,10 +407,12 @@ static void told_of_close(struct pf__run *r, struct object *o)
 		return;
 	}
 	o->told = run_now_ms();
-	if (pf__list_empty(&o->closing))
-		pf__list_add_tail(&r->closing, &o->closing);
-	else
+	if (!pf__list_empty(&o->closing)) {
 		object_put(o);
+		return;
+	}
+	pf__list_add_tail(&r->closing, &o->closing);
+	atomic_fetch_add(&r->n_closing, 1);
 }
 
 static void drain(struct pf__run *r, bool writes)
@@ -520,7 +523,7 @@ static void *flush_loop(void *arg)
 		struct pollfd p[2] = {{r->inotify[1], POLLIN, 0}, {r->flush_wake, POLLIN, 0}};
 		int64_t left = next - run_now_ms();
 
-		if (!pf__list_empty(&r->closing))
+		if (atomic_load(&r->n_closing))
 			left = 1;
 		else if (left > READERS_MS && atomic_load(&r->given))
 			left = READERS_MS;

@@ -118,10 +118,10 @@ struct object {
 	dev_t dev;         /* of the stand-in */
 	ino_t ino;
 	char *path;              /* canonical, in the whole tree; run->objects_lock */
-	bool gone;               /* path is no more; the same */
+	_Atomic bool gone;       /* path is no more; the same */
 	unsigned private_number; /* of the private directory */
-	unsigned marked;         /* by the sweep that saw it in use last */
-	int64_t used;            /* ms; when it was last given out */
+	_Atomic unsigned marked; /* by the sweep that saw it in use last */
+	_Atomic int64_t used;    /* ms; when it was last given out */
 
 	pthread_mutex_t lock;   /* the following ones */
 	struct pf_file *handle; /* O_PATH, as the one who came first */
@@ -139,13 +139,14 @@ struct object {
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
-	bool sent; /* data after that, which gave it another time there */
+	bool sent;               /* data after that, which gave it another time there */
 	int error;               /* of writing back, until fsync tells it */
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
 	/* directories */
-	_Atomic bool worked_in;  /* it may be somebody's working directory, of which no event tells */
+	_Atomic bool
+	    worked_in; /* it may be somebody's working directory, of which no event tells */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
 };
@@ -381,7 +382,7 @@ struct pf__run {
 	pthread_mutex_t objects_lock;
 	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
 	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;
-	unsigned n_objects, sweep;
+	_Atomic unsigned n_objects, sweep;
 	_Atomic unsigned given, given_dirs, n_written, round;
 	char *private; /* where private directories are */
 	int private_fd;
@@ -390,6 +391,7 @@ struct pf__run {
 	_Atomic unsigned next_private;
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;
+	_Atomic unsigned n_closing;
 	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
 	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
 	unsigned long flush_thread;
