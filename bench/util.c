@@ -3,6 +3,8 @@
 #include "bench.h"
 #include <ctype.h>
 #include <dirent.h>
+#include <libgen.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,6 +37,33 @@ uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+const char *own_directory(void)
+{
+	static char path[PATH_MAX], *dir;
+	ssize_t n;
+
+	if (!dir) {
+		n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+		dir = n < 0 ? NULL : dirname(path);
+	}
+	return dir ? dir : ".";
+}
+
+bool program_exists(const char *program)
+{
+	char path[PATH_MAX], *save, *dir;
+	char *all = strdup(getenv("PATH") ? getenv("PATH") : "");
+	bool found = false;
+
+	for (dir = all ? strtok_r(all, ":", &save) : NULL; dir && !found;
+	     dir = strtok_r(NULL, ":", &save)) {
+		snprintf(path, sizeof(path), "%s/%s", dir, program);
+		found = !access(path, X_OK);
+	}
+	free(all);
+	return found;
 }
 
 /* The cores that were ours when the program began. */
