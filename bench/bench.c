@@ -2,7 +2,6 @@
 /* The figures of this client beside the kernel's: see docs/benchmarks.md. */
 #include "bench.h"
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -34,19 +33,13 @@ static struct options options;
  * servers end with the child that started them, the child ends with this process.
  */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	remove(path);
-	return 0;
-}
-
 static void cleanup(void)
 {
 	char path[300];
 
 	snprintf(path, sizeof(path), "%s/kernel", options.scratch);
 	kernel_unmount(path);
-	nftw(options.scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	remove_tree(options.scratch);
 }
 
 static void waited_signals(sigset_t *set)

@@ -177,7 +177,6 @@ int tree_data(struct side *side);    /* "data", 4 MiB */
 int tree_source(struct side *side);  /* "tree", 2,000 files */
 int tree_git(struct side *side);     /* the same as a repository */
 int tree_project(struct side *side); /* "project", of C */
-void tree_remove(struct side *side);
 
 int memory_main(unsigned names); /* prints bytes a name; an exit status */
 
@@ -228,6 +227,7 @@ void output_end(const struct options *options, unsigned met, unsigned judged, un
 uint64_t now_ns(void);
 const char *own_directory(void);          /* the servers lie beside this program */
 bool program_exists(const char *program); /* in PATH */
+void remove_tree(const char *path);       /* of one file system */
 /* This process's threads and all that descends from it: on one core, or on all there are. */
 void pin_all(bool one_core);
 void pin_self(int cpu); /* the calling thread, to the cpu-th core we may use */

@@ -105,6 +105,13 @@ static void print_floor(const struct result *r)
 	print_verdict(text, &r->floor_aim);
 }
 
+static bool floor_missing(const struct row *row)
+{
+	const struct client *client = row->clients[FLOOR];
+
+	return client && client->program && !program_exists(client->program);
+}
+
 static void text_begin(const struct options *options)
 {
 	struct utsname u;
@@ -140,6 +147,8 @@ static void text_row(const struct result *r)
 	print_aim(r);
 	if (r->sides[FLOOR].n)
 		print_floor(r);
+	else if (floor_missing(r->row))
+		printf("  %s: not installed\n", r->row->floor);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */

@@ -115,10 +115,9 @@ static void side_free(struct side *side)
 	if (!side->client)
 		return;
 	side_stop(side);
-	tree_remove(side);
 	free(side->buffer);
 	if (side->source)
-		rmdir(side->source);
+		remove_tree(side->source);
 	free(side->source);
 }
 

@@ -144,18 +144,3 @@ int tree_project(struct side *side)
 	}
 	return ret;
 }
-
-static int remove_source(const char *source)
-{
-	char command[400];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'/*", source);
-	return shell("/", command);
-}
-
-/* Before the source is removed. */
-void tree_remove(struct side *side)
-{
-	if (side->source)
-		remove_source(side->source);
-}

@@ -3,6 +3,7 @@
 #include "bench.h"
 #include <ctype.h>
 #include <dirent.h>
+#include <ftw.h>
 #include <libgen.h>
 #include <limits.h>
 #include <sched.h>
@@ -64,6 +65,17 @@ bool program_exists(const char *program)
 	}
 	free(all);
 	return found;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	remove(path);
+	return 0;
+}
+
+void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* The cores that were ours when the program began. */
