@@ -19,6 +19,7 @@
 
 struct pf_fs;
 struct pf_file;
+struct agent;
 
 /* ---- clients ----------------------------------------------------------------------------- */
 
@@ -27,7 +28,8 @@ struct fs {
 	const struct client *client;
 	int fd;               /* kernel: the root directory; floor: our end of the socket */
 	pid_t pid;            /* kernel, floor: the server */
-	char mountpoint[300]; /* kernel */
+	char mountpoint[300]; /* kernel, run */
+	struct agent *agent;  /* run: the program that does the work, see client_run.c */
 	struct pf_fs *pf;     /* portfire */
 	struct inproc_server *server;
 	uint64_t unique;      /* floor */
@@ -49,7 +51,8 @@ struct handle {
  */
 struct client {
 	const char *name;
-	bool serverless; /* there is no server whose requests could be counted */
+	bool serverless;     /* there is no server whose requests could be counted */
+	const char *program; /* without which this client cannot be; NULL: none */
 	int (*start)(struct fs *fs, char *const argv[]); /* fs is zeroed but for client */
 	void (*stop)(struct fs *fs);
 	int (*open)(struct fs *fs, const char *path, int flags, mode_t mode, struct handle *h);
@@ -63,10 +66,20 @@ struct client {
 	long (*list)(struct fs *fs, const char *path); /* readdir, stat of each name; the count */
 	int (*give_back)(
 	    struct fs *fs); /* the memory of cached data, to the system; NULL: it cannot */
+	/* The server's counters, for who has no open; the count. */
+	ssize_t (*counters)(struct fs *fs, char *text, size_t size);
 };
 
 extern const struct client client_kernel, client_portfire, client_inproc, client_floor,
     client_memcpy;
+/* The run-* rows' (client_run.c): `portfire run`, the kernel's mount, a plain directory, that under
+ * proot; and for work that starts all by itself. */
+extern const struct client client_run, client_mounted, client_plain, client_proot, client_idle,
+    client_idle_kernel;
+
+/* A system call of run_client.c, "WHAT DIR PATH"; a program. The nanoseconds; < 0: errno. */
+double agent_call(struct fs *fs, const char *call, uint64_t times);
+double agent_exec(struct fs *fs, const char *words);
 
 /* Why the kernel's client cannot be used here, or NULL. */
 const char *kernel_missing(void);
@@ -89,6 +102,7 @@ enum aim_kind {
 	AIM_RATIO_AT_LEAST, /* portfire / kernel at least */
 	AIM_AT_MOST,        /* portfire's own value */
 	AIM_AT_LEAST,       /* portfire's own value */
+	AIM_MORE_AT_MOST,   /* portfire - kernel at most */
 	AIM_NONE            /* for information */
 };
 
@@ -122,9 +136,10 @@ struct row {
 	const char *title; /* for the table */
 	const char *unit;  /* us, ms, B, x, MB/s */
 	const struct client *clients[SIDES];
-	const char *server;  /* program */
-	const char *options; /* its -o */
-	bool pinned;         /* clients and servers on one core */
+	const char *server;         /* program */
+	const char *options;        /* its -o */
+	const char *kernel_options; /* those of the kernel's side, if not the same */
+	bool pinned;                /* clients and servers on one core */
 	enum aim_kind aim_kind;
 	double aim;
 	const char *floor;  /* what the third client is, for the table */
@@ -141,6 +156,8 @@ struct row {
 	bool fresh;         /* the memory for cached data is none that was used before */
 	int (*prepare)(struct side *side); /* after start; NULL: nothing */
 	const char *kernel_needs;          /* a file without which its side is left out */
+	const char *needs;                 /* a program without which the row cannot be */
+	const char *call, *before, *after; /* what agent_call() or agent_exec() get */
 	/* Do the work side->iterations times and give the time or other value of one, or < 0:
 	 * errno. */
 	double (*sample)(struct side *side);
@@ -153,7 +170,13 @@ struct row {
 #define QUICK_ENTRIES 10000
 #define QUICK_NAMES   100000
 
-extern const struct row rows[], data_rows[]; /* end with one that has no name */
+extern const struct row rows[], data_rows[], run_rows[]; /* end with one that has no name */
+
+/* Trees in side->source (tree.c): what is there is not made again. */
+int tree_data(struct side *side);    /* "data", 4 MiB */
+int tree_source(struct side *side);  /* "tree", 2,000 files */
+int tree_git(struct side *side);     /* the same as a repository */
+int tree_project(struct side *side); /* "project", of C */
 
 int memory_main(unsigned names); /* prints bytes a name; an exit status */
 
@@ -167,6 +190,7 @@ struct result {
 	const struct row *row;
 	struct summary sides[SIDES];
 	struct summary ratio, floor_ratio; /* portfire / kernel, portfire / floor */
+	struct summary more;               /* portfire - kernel */
 	struct verdict aim, floor_aim;
 	bool refused;      /* the work was not what the row says it is: failure tells why */
 	char failure[256]; /* "": none */
@@ -201,6 +225,9 @@ void output_end(const struct options *options, unsigned met, unsigned judged, un
 /* ---- helpers ------------------------------------------------------------------------------ */
 
 uint64_t now_ns(void);
+const char *own_directory(void);          /* the servers lie beside this program */
+bool program_exists(const char *program); /* in PATH */
+void remove_tree(const char *path);       /* of one file system */
 /* This process's threads and all that descends from it: on one core, or on all there are. */
 void pin_all(bool one_core);
 void pin_self(int cpu); /* the calling thread, to the cpu-th core we may use */

@@ -47,6 +47,24 @@ static void print_ratio(const struct summary *s)
 	printf(" %-19s", text);
 }
 
+/* By how much more. */
+static void print_more(const struct summary *s, const char *unit)
+{
+	char text[64];
+
+	if (s->n)
+		snprintf(text, sizeof(text), "%+.2f (%+.2f..%+.2f)", s->median, s->min, s->max);
+	else
+		snprintf(text, sizeof(text), "-");
+	printf(" %-19s", text);
+}
+
+/* 1.05, but 1.0. */
+static int digits(double aim)
+{
+	return (int)(aim * 100 + 0.5) % 10 ? 2 : 1;
+}
+
 static void print_verdict(const char *aim, const struct verdict *verdict)
 {
 	printf(" %-9s %s\n", aim, !verdict->judged ? "" : verdict->met ? "met" : "MISSED");
@@ -58,7 +76,9 @@ static void print_aim(const struct result *r)
 	char text[32] = "";
 
 	if (row->aim_kind == AIM_RATIO)
-		snprintf(text, sizeof(text), "<= %.1f x", row->aim);
+		snprintf(text, sizeof(text), "<= %.*f x", digits(row->aim), row->aim);
+	else if (row->aim_kind == AIM_MORE_AT_MOST)
+		snprintf(text, sizeof(text), "<= +%.0f %s", row->aim, row->unit);
 	else if (row->aim_kind == AIM_RATIO_AT_LEAST)
 		snprintf(text, sizeof(text), ">= %.1f x", row->aim);
 	else if (row->aim_kind == AIM_AT_MOST)
@@ -81,8 +101,15 @@ static void print_floor(const struct result *r)
 		return;
 	}
 	print_ratio(&r->floor_ratio);
-	snprintf(text, sizeof(text), "<= %.1f x", r->row->floor_aim);
+	snprintf(text, sizeof(text), "<= %.*f x", digits(r->row->floor_aim), r->row->floor_aim);
 	print_verdict(text, &r->floor_aim);
+}
+
+static bool floor_missing(const struct row *row)
+{
+	const struct client *client = row->clients[FLOOR];
+
+	return client && client->program && !program_exists(client->program);
 }
 
 static void text_begin(const struct options *options)
@@ -93,7 +120,8 @@ static void text_begin(const struct options *options)
 	printf(
 	    "%s %s, %d cores, load %.1f. Median (quartiles) of samples taken in turns;\n"
 	    "ratio = portfire / kernel, sample by sample: median (least..most); in indented lines\n"
-	    "portfire / what stands there.\n",
+	    "portfire / what stands there. Where the aim is <= +N, the ratio's place has the "
+	    "difference.\n",
 	    u.sysname, u.release, usable_cpus(), load_average());
 	if (options->no_kernel)
 		printf("No kernel FUSE here, so there is nothing to compare with (%s).\n",
@@ -112,10 +140,15 @@ static void text_row(const struct result *r)
 	}
 	print_side(&r->sides[KERNEL], r->row->unit);
 	print_side(&r->sides[PORTFIRE], r->row->unit);
-	print_ratio(&r->ratio);
+	if (r->row->aim_kind == AIM_MORE_AT_MOST)
+		print_more(&r->more, r->row->unit);
+	else
+		print_ratio(&r->ratio);
 	print_aim(r);
 	if (r->sides[FLOOR].n)
 		print_floor(r);
+	else if (floor_missing(r->row))
+		printf("  %s: not installed\n", r->row->floor);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -143,7 +176,8 @@ static void json_row(const struct result *r)
 	static const char *const kinds[] = {[AIM_RATIO] = "ratio at most",
 					    [AIM_RATIO_AT_LEAST] = "ratio at least",
 					    [AIM_AT_MOST] = "at most",
-					    [AIM_AT_LEAST] = "at least"};
+					    [AIM_AT_LEAST] = "at least",
+					    [AIM_MORE_AT_MOST] = "more at most"};
 	const struct row *row = r->row;
 
 	printf("%s\n {\"name\": \"%s\", \"title\": ", first_row ? "" : ",", row->name);
@@ -157,6 +191,8 @@ static void json_row(const struct result *r)
 	json_summary("portfire", &r->sides[PORTFIRE]);
 	json_summary("floor", &r->sides[FLOOR]);
 	json_summary("ratio", &r->ratio);
+	if (row->aim_kind == AIM_MORE_AT_MOST)
+		json_summary("more", &r->more);
 	if (row->aim_kind != AIM_NONE)
 		printf(", \"aim\": {\"kind\": \"%s\", \"value\": %g}", kinds[row->aim_kind],
 		       row->aim);

@@ -24,7 +24,9 @@
 
 static void fill_options(const struct side *side, char *text, size_t size)
 {
-	const char *options = side->row->options ? side->row->options : "";
+	bool other = side->row->kernel_options && side->client == side->row->clients[KERNEL];
+	const char *own = other ? side->row->kernel_options : side->row->options;
+	const char *options = own ? own : "";
 	const char *last = options + strlen(options);
 
 	if (last > options && last[-1] == '=') {
@@ -115,7 +117,7 @@ static void side_free(struct side *side)
 	side_stop(side);
 	free(side->buffer);
 	if (side->source)
-		rmdir(side->source);
+		remove_tree(side->source);
 	free(side->source);
 }
 
@@ -252,6 +254,8 @@ static bool aim_met(const struct result *r)
 		return r->sides[PORTFIRE].median <= aim;
 	case AIM_AT_LEAST:
 		return r->sides[PORTFIRE].median >= aim;
+	case AIM_MORE_AT_MOST:
+		return r->more.median <= aim;
 	case AIM_NONE:
 		break;
 	}
@@ -262,7 +266,7 @@ static void judge(struct result *r)
 {
 	enum aim_kind kind = r->row->aim_kind;
 
-	if (kind == AIM_RATIO || kind == AIM_RATIO_AT_LEAST)
+	if (kind == AIM_RATIO || kind == AIM_RATIO_AT_LEAST || kind == AIM_MORE_AT_MOST)
 		r->aim.judged = r->ratio.n > 0;
 	else if (kind != AIM_NONE)
 		r->aim.judged = r->sides[PORTFIRE].n > 0;
@@ -298,6 +302,15 @@ static struct summary compare(double values[SIDES][MAX_SAMPLES], int other, unsi
 	return summarize(ratios, n);
 }
 
+static struct summary compare_more(double values[SIDES][MAX_SAMPLES], unsigned n)
+{
+	static double more[MAX_SAMPLES];
+
+	for (unsigned i = 0; i < n; i++)
+		more[i] = values[PORTFIRE][i] - values[KERNEL][i];
+	return summarize(more, n);
+}
+
 /* For each side whose work makes no requests. */
 static int check_cached(struct side *sides, int (*check)(struct side *side))
 {
@@ -329,6 +342,7 @@ static int measure(struct side *sides, const struct options *options, struct res
 	for (int i = 0; i < SIDES; i++)
 		r->sides[i] = summarize(values[i], sides[i].client ? n : 0);
 	r->ratio = compare(values, KERNEL, sides[KERNEL].client ? n : 0);
+	r->more = compare_more(values, sides[KERNEL].client ? n : 0);
 	r->floor_ratio = compare(values, FLOOR, sides[FLOOR].client ? n : 0);
 	judge(r);
 	return 0;
@@ -336,7 +350,7 @@ static int measure(struct side *sides, const struct options *options, struct res
 
 static bool kernel_can(const struct row *row, const struct options *options)
 {
-	if (row->server && options->no_kernel)
+	if (row->server && !row->clients[KERNEL]->serverless && options->no_kernel)
 		return false;
 	return !row->kernel_needs || !access(row->kernel_needs, R_OK);
 }
@@ -378,8 +392,14 @@ static int start_sides(struct side *sides, const struct row *row, const struct o
 	bool takes_part[SIDES];
 	int ret;
 
+	if (row->needs && !program_exists(row->needs)) {
+		fail("there is no %s here", row->needs);
+		return REFUSED;
+	}
 	for (int i = 0; i < SIDES; i++)
-		takes_part[i] = row->clients[i] && (i != KERNEL || kernel_can(row, options));
+		takes_part[i] =
+		    row->clients[i] && (i != KERNEL || kernel_can(row, options)) &&
+		    (!row->clients[i]->program || program_exists(row->clients[i]->program));
 	ret = find_room(row, options, takes_part);
 	for (int i = 0; i < SIDES && !ret; i++)
 		if (takes_part[i])

@@ -3,6 +3,9 @@
 #include "bench.h"
 #include <ctype.h>
 #include <dirent.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,6 +38,44 @@ uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+const char *own_directory(void)
+{
+	static char path[PATH_MAX], *dir;
+	ssize_t n;
+
+	if (!dir) {
+		n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+		dir = n < 0 ? NULL : dirname(path);
+	}
+	return dir ? dir : ".";
+}
+
+bool program_exists(const char *program)
+{
+	char path[PATH_MAX], *save, *dir;
+	char *all = strdup(getenv("PATH") ? getenv("PATH") : "");
+	bool found = false;
+
+	for (dir = all ? strtok_r(all, ":", &save) : NULL; dir && !found;
+	     dir = strtok_r(NULL, ":", &save)) {
+		snprintf(path, sizeof(path), "%s/%s", dir, program);
+		found = !access(path, X_OK);
+	}
+	free(all);
+	return found;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	remove(path);
+	return 0;
+}
+
+void remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* The cores that were ours when the program began. */

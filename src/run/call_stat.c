@@ -34,11 +34,12 @@ static void overlay(struct job *j, const struct place *p, bool follow, struct st
 	object_put(o);
 }
 
-/* Removed, and the server knows nothing of it any more: what was known last. */
-static int last_known(struct object *o, struct pf_file *file, struct stat *st)
+/* All of it, of which what mask names has to be fresh. */
+static int stat_partly(struct object *o, struct pf_file *file, int flags, unsigned mask,
+		       struct stat *st)
 {
 	struct statx x;
-	int err = pf_statxat(file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x);
+	int err = pf_statxat(file, "", AT_EMPTY_PATH | flags, mask, &x);
 
 	if (err)
 		return err;
@@ -46,6 +47,7 @@ static int last_known(struct object *o, struct pf_file *file, struct stat *st)
 	st->st_dev = o->m->fs->super->dev;
 	st->st_ino = x.stx_ino;
 	st->st_mode = x.stx_mode;
+	st->st_nlink = x.stx_nlink;
 	st->st_uid = x.stx_uid;
 	st->st_gid = x.stx_gid;
 	st->st_size = (off_t)x.stx_size;
@@ -65,9 +67,16 @@ int object_stat(struct job *j, struct object *o, struct stat *st)
 
 	if (err)
 		return err;
-	err = pf_fstat(file, st);
-	if ((err == -ENOENT || err == -ESTALE) && o->gone)
-		err = last_known(o, file, st);
+	/* That we read it makes the atime doubtful, but no program has: it needs no request. */
+	if (hold_unread(o))
+		err = stat_partly(o, file, 0, STATX_BASIC_STATS & ~STATX_ATIME, st);
+	else
+		err = pf_fstat(file, st);
+	/* Removed, and the server knows nothing of it any more: what was known last. */
+	if ((err == -ENOENT || err == -ESTALE) && o->gone) {
+		err = stat_partly(o, file, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, st);
+		st->st_nlink = 0;
+	}
 	pf_close(file);
 	if (!err)
 		hold_overlay(o, st);
@@ -123,6 +132,8 @@ static int statx_place(struct job *j, struct place *p, int flags, unsigned mask,
 		err = pf__file_as(&j->view, p->o->handle, &file);
 		if (err)
 			return err;
+		if (mask & STATX_ATIME && hold_unread(p->o)) /* the type expires as all do */
+			mask = (mask & ~(unsigned)STATX_ATIME) | STATX_TYPE;
 		err = pf_statxat(file, "", flags | AT_EMPTY_PATH, mask, x);
 		pf_close(file);
 		if (err || !p->o->written)

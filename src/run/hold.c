@@ -61,6 +61,18 @@ bool hold_in_use(const struct object *o)
 	return !lease(o->fd, F_WRLCK);
 }
 
+/* A memfd's atime changes with every read and mmap; no program sees it, so it has a mark of ours. A
+ * file on disk may lie where it does not change. */
+static const struct timespec unread = {.tv_nsec = 1};
+
+bool hold_unread(const struct object *o)
+{
+	struct stat mem;
+
+	return o->held && !o->written && !o->on_disk && !fstat(o->fd, &mem) &&
+	       mem.st_atim.tv_sec == unread.tv_sec && mem.st_atim.tv_nsec == unread.tv_nsec;
+}
+
 bool hold_any_written(struct pf__run *r)
 {
 	return atomic_load(&r->n_written) != 0;
@@ -164,7 +176,7 @@ static int64_t read_all(int memfd, struct pf_file *file)
 
 static void note_times(struct object *o, int memfd, const struct stat *st)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	struct timespec times[2] = {unread, st->st_mtim};
 
 	o->mtime = o->sent_mtime = st->st_mtim;
 	o->ctime = st->st_ctim;

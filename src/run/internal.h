@@ -204,6 +204,8 @@ void flush_closed(struct pf__run *r);
 void flush_closed_quick(struct pf__run *r);
 void flush_closed_for_names(struct pf__run *r);
 void flush_all(struct pf__run *r, struct mount *m);
+/* Has nobody read it since it was filled? So the time of the last access is what it was before. */
+bool hold_unread(const struct object *o);
 /* size, blocks and mtime of a file that programs may have written to. */
 void hold_overlay(struct object *o, struct stat *st);
 /* Is anything held that may differ from what the server has? */
