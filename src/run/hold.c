@@ -196,7 +196,7 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated)
 	if (o->held && !truncated &&
 	    (o->written || (same_time(st.st_mtim, o->mtime) && same_time(st.st_ctim, o->ctime))))
 		return 0;
-	memfd = reopen(o->fd, O_RDWR);
+	memfd = o->fresh >= 0 ? pf__take(o->fresh, -1) : reopen(o->fd, O_RDWR);
 	if (memfd < 0)
 		return memfd;
 	if (!truncated)

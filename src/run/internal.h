@@ -127,6 +127,7 @@ struct object {
 	struct pf_file *handle; /* O_PATH, as the one who came first */
 	int fd;                 /* the stand-in: O_RDONLY of the memfd, O_PATH of the directory */
 	/* files */
+	int fresh;              /* what the memfd was made by, until it is filled: may write; -1 */
 	_Atomic bool held;      /* the memfd has the data */
 	_Atomic bool written;   /* it was given out for writing and may differ */
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */

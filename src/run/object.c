@@ -181,13 +181,16 @@ static int make_file(struct object *o, struct pf_file *file)
 		fd = open_memfd(o);
 	if (fd < 0)
 		return -errno;
-	fchmod(fd,
-	       0777); /* who may open it was asked before; it may be another user's to execute */
+	/* Who may open it was asked before. A memfd is for all from the start. */
+	if (o->on_disk)
+		fchmod(fd, 0777);
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	o->fd = open(link, O_RDONLY | O_CLOEXEC);
-	close(fd);
-	if (o->fd < 0)
+	if (o->fd < 0) {
+		close(fd);
 		return -errno;
+	}
+	o->fresh = fd;
 	/* Should an open meet a lease of ours (hold.c): not SIGIO, which would end us. */
 	fcntl(o->fd, F_SETSIG, SIGURG);
 	return 0;
@@ -260,6 +263,8 @@ static void object_free(struct object *o)
 		pf_close(o->handle);
 	if (o->fd >= 0)
 		close(o->fd);
+	if (o->fresh >= 0)
+		close(o->fresh);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
 		snprintf(name, sizeof name, "d%u", o->private_number);
 		unlinkat(r->private_fd, name, AT_REMOVEDIR);
@@ -295,7 +300,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
-	o->fd = o->watch[0] = o->watch[1] = o->base = -1;
+	o->fd = o->fresh = o->watch[0] = o->watch[1] = o->base = -1;
 	o->private_number = (unsigned)-1;
 	o->used = run_now_ms();
 	pthread_mutex_init(&o->lock, NULL);
