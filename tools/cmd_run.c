@@ -259,6 +259,7 @@ static int start_program(struct job *job)
 				      .out_fd = -1,
 				      .err_fd = -1,
 				      .pass_fd = -1,
+				      .sweep = pf__run_private(job->run),
 				      .job = &place,
 				      .grace_ms = GRACE_MS,
 				      .event = on_event,

@@ -139,6 +139,8 @@ static void describe_end(struct pf__launch *l, const char *when, char *buf, size
 		snprintf(buf, size, "%s was killed by signal %d (%s)%s%s%s", l->name,
 			 WTERMSIG(l->status), strsignal(WTERMSIG(l->status)), when,
 			 *words ? ": " : "", words);
+	else if (l->exited && !l->status)
+		snprintf(buf, size, "%s has ended%s%s%s", l->name, when, *words ? ": " : "", words);
 	else if (l->exited)
 		snprintf(buf, size, "%s exited with status %d%s%s%s", l->name,
 			 WEXITSTATUS(l->status), when, *words ? ": " : "", words);

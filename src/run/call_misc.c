@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -194,8 +195,9 @@ int64_t on_fsync(struct job *j, struct object *o)
 	bool datasync = j->call->nr == __NR_fdatasync;
 
 	if (j->call->nr == __NR_syncfs) {
-		flush_all(j->r, o->m);
-		return pf_syncfs(&j->view);
+		int err = flush_all(j->r, o->m);
+
+		return err ? err : pf_syncfs(&j->view);
 	}
 	return o->kind == OBJECT_DIR ? sync_directory(j, o, datasync) : sync_file(o, datasync);
 }
@@ -207,6 +209,17 @@ enum pf__call_end on_sync(void *ctx, struct pf__call *call)
 	flush_all(j.r, NULL);
 	mounts_sync(j.r);
 	return call_end(&j, CONTINUE);
+}
+
+/* Which files the pages are of the kernel does not tell cheaply; there are never many. */
+enum pf__call_end on_msync(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	int err = 0;
+
+	if (call->args[2] & MS_SYNC && hold_any_written(j.r))
+		err = flush_all(j.r, NULL);
+	return call_end(&j, err ? err : CONTINUE);
 }
 
 /* ---- mounting -------------------------------------------------------------------------------- */

@@ -385,6 +385,7 @@ static const struct spec specs[] = {
     FD(fdatasync, on_fsync),
     FD(syncfs, on_fsync),
     OWN(sync, on_sync),
+    OWN(msync, on_msync),
     PATH(inotify_add_watch, on_refuse, -1, 1, -1, HOW_FOLLOW),
     PATH(fanotify_mark, on_refuse, 3, 4, -1, HOW_FOLLOW | HOW_NULL_FD),
     PATH(name_to_handle_at, on_refuse, 0, 1, 4, HOW_FOLLOW_AT | HOW_EMPTY_AT),

@@ -21,12 +21,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BLOCK      4096u
-#define PIECE      (1u << 20)
-#define TIMER_MS   1000
-#define QUICK_MS   100
-#define READERS_MS 20 /* how long those that were only read stay open at the server */
-#define AGAIN_MS   50
+#define BLOCK        4096u
+#define PIECE        (1u << 20)
+#define TIMER_MS     1000
+#define MAPPED_TURNS 5 /* how often what seems unchanged is compared: mappings */
+#define QUICK_MS     100
+#define READERS_MS   20 /* how long those that were only read stay open at the server */
+#define AGAIN_MS     50
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
@@ -263,9 +264,22 @@ static int send_all(struct object *o, bool last)
 		err = send_data(o, st.st_size, last);
 	if (!err)
 		err = send_size(o, st.st_size);
-	if (!err)
+	if (!err) {
 		send_mtime(o, &st);
+		o->compared_size = st.st_size;
+		o->compared_mtime = st.st_mtim;
+	}
 	return err;
+}
+
+/* Nothing was written to it since it was compared, but perhaps through a mapping. */
+static bool seems_unchanged(const struct object *o)
+{
+	struct stat st;
+
+	return fstat(o->fd, &st) == 0 && st.st_size == o->compared_size &&
+	       st.st_mtim.tv_sec == o->compared_mtime.tv_sec &&
+	       st.st_mtim.tv_nsec == o->compared_mtime.tv_nsec;
 }
 
 int flush_object(struct object *o)
@@ -438,6 +452,7 @@ static void drain(struct pf__run *r, bool writes)
 void flush_closed(struct pf__run *r)
 {
 	pthread_mutex_lock(&r->flush_lock);
+	atomic_store(&r->flush_since, run_now_ms());
 	drain(r, true);
 	drain(r, false);
 	pthread_mutex_unlock(&r->flush_lock);
@@ -454,6 +469,8 @@ void flush_closed_quick(struct pf__run *r)
 	if (!hold_any_written(r))
 		return;
 	if (pthread_mutex_trylock(&r->flush_lock)) {
+		if (run_now_ms() - atomic_load(&r->flush_since) > QUICK_MS)
+			return; /* a server hangs */
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += QUICK_MS * 1000000L;
 		if (until.tv_nsec >= 1000000000L) {
@@ -463,6 +480,7 @@ void flush_closed_quick(struct pf__run *r)
 		if (pthread_mutex_timedlock(&r->flush_lock, &until))
 			return;
 	}
+	atomic_store(&r->flush_since, run_now_ms());
 	drain(r, true);
 	pthread_mutex_unlock(&r->flush_lock);
 }
@@ -497,26 +515,38 @@ static struct object *next_written(struct pf__run *r, const struct mount *m, uns
 	return found;
 }
 
-void flush_all(struct pf__run *r, struct mount *m)
+static int flush_each(struct pf__run *r, struct mount *m, bool all)
 {
 	unsigned round = atomic_fetch_add(&r->round, 1) + 1;
+	int first = 0;
 	struct object *o;
 
-	flush_closed(r);
 	while ((o = next_written(r, m, round))) {
+		int err;
+
 		flush_if_closed(o);
 		pthread_mutex_lock(&o->lock);
-		if (flush_object(o))
-			o->error = o->error ? o->error : -EIO;
+		err = all || !seems_unchanged(o) ? flush_object(o) : 0;
+		if (err && !o->error)
+			o->error = err;
 		pthread_mutex_unlock(&o->lock);
 		object_put(o);
+		first = first ? first : err;
 	}
+	return first;
+}
+
+int flush_all(struct pf__run *r, struct mount *m)
+{
+	flush_closed(r);
+	return flush_each(r, m, true);
 }
 
 static void *flush_loop(void *arg)
 {
 	struct pf__run *r = arg;
 	int64_t next = run_now_ms() + TIMER_MS;
+	unsigned turn = 0;
 
 	pthread_setname_np(pthread_self(), "pf-flush");
 	while (!atomic_load(&r->ending)) {
@@ -533,7 +563,7 @@ static void *flush_loop(void *arg)
 			continue;
 		next = run_now_ms() + TIMER_MS;
 		if (hold_any_written(r))
-			flush_all(r, NULL);
+			flush_each(r, NULL, ++turn % MAPPED_TURNS == 0);
 		if (r->n_objects > 512)
 			objects_sweep(r, NULL);
 	}

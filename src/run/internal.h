@@ -140,8 +140,10 @@ struct object {
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
-	bool sent;               /* data after that, which gave it another time there */
-	int error;               /* of writing back, until fsync tells it */
+	bool sent;           /* data after that, which gave it another time there */
+	int error;           /* of writing back, until fsync tells it */
+	off_t compared_size; /* when all of it was compared last */
+	struct timespec compared_mtime;
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
@@ -204,7 +206,8 @@ void flush_closed(struct pf__run *r);
 /* The same, at each call: not for long when another does it. */
 void flush_closed_quick(struct pf__run *r);
 void flush_closed_for_names(struct pf__run *r);
-void flush_all(struct pf__run *r, struct mount *m);
+/* 0, or the first error. */
+int flush_all(struct pf__run *r, struct mount *m);
 /* Has nobody read it since it was filled? So the time of the last access is what it was before. */
 bool hold_unread(const struct object *o);
 /* size, blocks and mtime of a file that programs may have written to. */
@@ -344,6 +347,7 @@ int64_t on_fd_refuse(struct job *j, struct object *o);
 enum pf__call_end on_rename(void *ctx, struct pf__call *call);
 enum pf__call_end on_link(void *ctx, struct pf__call *call);
 enum pf__call_end on_sync(void *ctx, struct pf__call *call);
+enum pf__call_end on_msync(void *ctx, struct pf__call *call);
 enum pf__call_end on_getcwd(void *ctx, struct pf__call *call);
 enum pf__call_end on_fchdir(void *ctx, struct pf__call *call);
 enum pf__call_end on_creds(void *ctx, struct pf__call *call);
@@ -394,6 +398,7 @@ struct pf__run {
 	_Atomic unsigned next_private;
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;
+	_Atomic int64_t flush_since; /* ms; when flush_lock was taken last */
 	_Atomic unsigned n_closing;
 	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
 	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */

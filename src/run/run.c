@@ -109,6 +109,11 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	return 0;
 }
 
+const char *pf__run_private(struct pf__run *run)
+{
+	return run->private;
+}
+
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run)
 {
 	return run->s;

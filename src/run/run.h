@@ -32,6 +32,9 @@ int pf__run_new(struct pf__run **run, const struct pf__run_config *config);
  * it). fs stays the caller's and must live until pf__run_free(). 0, -EBUSY, -ENOMEM, -EINVAL.
  */
 int pf__run_add(struct pf__run *run, struct pf_fs *fs, const char *mountpoint);
+/* Where the run keeps what stands for directories: to be removed, with what is in it, should we be
+ * killed. Valid until pf__run_free(). */
+const char *pf__run_private(struct pf__run *run);
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run);
 /*
  * What programs have written goes to the servers, and waits for it. The number of files, since the

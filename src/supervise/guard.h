@@ -55,6 +55,7 @@ struct pf__guard_start {
 	/* NULL: a group of its own, default signals, standard descriptors that are open, a terminal
 	 * that is lent. Else `file` stands in messages only, out_fd, err_fd, pass_fd are -1. */
 	const struct pf__guard_job *job;
+	const char *sweep; /* the same, with files and directories of files in it; NULL: none */
 	unsigned patience_ms, grace_ms; /* as for pf__guard_stop(), when we die */
 	void (*event)(void *ctx, enum pf__guard_event event, int status); /* on the loop thread */
 	void *ctx;

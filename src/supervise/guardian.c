@@ -585,6 +585,33 @@ static void prepare(struct state *s)
 	prctl(PR_SET_NAME, "pf-guardian");
 }
 
+/* What is in a directory, and one level below it. */
+static void sweep(const char *path, int levels)
+{
+	_Alignas(struct dirent64_head) char buf[4096];
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	long n;
+
+	if (dir < 0)
+		return;
+	while ((n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
+		const struct dirent64_head *d;
+
+		for (long at = 0; at < n; at += d->reclen) {
+			char below[512];
+
+			d = (const struct dirent64_head *)(buf + at);
+			if (d->name[0] == '.' || unlinkat(dir, d->name, 0) == 0 || levels == 0 ||
+			    strlen(path) + strlen(d->name) + 2 > sizeof below)
+				continue;
+			append(below, append(below, append(below, 0, path), "/"), d->name);
+			sweep(below, levels - 1);
+			unlinkat(dir, d->name, AT_REMOVEDIR);
+		}
+	}
+	close(dir);
+}
+
 _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 {
 	const struct pf__guard_job *job = g->how->job;
@@ -616,6 +643,10 @@ _Noreturn void pf__guardian_main(const struct pf__guardian *g)
 		_exit(1);
 	watch_over(&s);
 	take_terminal_back(&s);
+	if (g->how->sweep) {
+		sweep(g->how->sweep, 1);
+		rmdir(g->how->sweep);
+	}
 	if (g->how->remove)
 		rmdir(g->how->remove);
 	tell(&s, PF_WORD_GONE, 0);
