@@ -220,6 +220,8 @@ static int write_data(struct trace *t)
 		word += t->base;
 		memcpy(data + what->words[i], &word, sizeof word);
 	}
+	if (what->fd_is_in_data)
+		memcpy(data + what->fd_at, &t->fd, sizeof t->fd);
 	err = copy_data(t, true, data);
 	pf__free(data);
 	return err;
@@ -305,6 +307,16 @@ static enum stop close_theirs(struct trace *t)
 	return make_call(t, SYS_close, args, &result, false);
 }
 
+static void end_it(struct trace *t)
+{
+	const uint64_t args[6] = {(uint64_t)(unsigned)t->what->exit_status, 0, 0, 0, 0,
+				  t->call->token};
+	int64_t result;
+
+	if (make_call(t, SYS_exit_group, args, &result, false) == STOP_SYSCALL)
+		detach(t, 0);
+}
+
 /* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND; 516 would be for calls that go on with a rest. */
 static bool is_interrupted(int64_t result)
 {
@@ -347,8 +359,12 @@ static int64_t act(struct trace *t, int64_t result)
 	pf__free(t->before);
 	if (stop == STOP_GONE)
 		return -ESRCH;
+	if (stop == STOP_SYSCALL && result >= 0 && t->what->then_exit) {
+		end_it(t);
+		return 0;
+	}
 	if (stop == STOP_SYSCALL)
-		return let_go(t, result);
+		return let_go(t, result >= 0 && t->what->has_value ? t->what->value : result);
 	set_mask(t, t->mask);
 	detach(t, 0);
 	return 0;
@@ -397,7 +413,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 {
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
 	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
-	int err;
+	bool gone;
 
 	pf__call_blocks();
 	if (executes)
@@ -405,7 +421,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
 		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
 		return take_over(&t);
-	err = errno == ESRCH ? -ESRCH : -EPERM;
+	gone = errno == ESRCH;
 	pf__call_return(call, -EPERM);
-	return err;
+	return gone ? -ESRCH : PF_CALL_UNTRACEABLE;
 }
