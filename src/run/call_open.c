@@ -147,7 +147,7 @@ static int64_t give_path(struct job *j, struct object *o, int flags)
 	o->used = run_now_ms();
 	atomic_store(&j->r->given, 1);
 	atomic_store(&j->r->given_dirs, 1);
-	pf__call_instead(j->call, &in);
+	call_instead(j, &in, "opened with O_PATH", o->path);
 	return ANSWERED;
 }
 

@@ -88,6 +88,11 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog)
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int err = ctx ? 0 : -ENOMEM;
 
+	if (s->no_filter) {
+		if (ctx)
+			seccomp_release(ctx);
+		return pf__filter_refused(s->no_filter);
+	}
 	/* Calls by another architecture's numbers (a 32-bit program) are not ours to judge. */
 	if (!err)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
@@ -105,6 +110,17 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog)
 	if (ctx)
 		seccomp_release(ctx);
 	return err ? pf__fail(err, "cannot build the system call filter:") : 0;
+}
+
+int pf__filter_refused(int err)
+{
+	if (err == -EBUSY)
+		return pf__fail(err, "cannot supervise the server: this process itself runs under "
+				     "another supervisor's system call filter");
+	if (err == -EINVAL || err == -ENOSYS)
+		return pf__fail(err, "the kernel has no notification of system calls (seccomp; "
+				     "Linux 5.9 has it, gVisor has not):");
+	return pf__fail(err, "no system call filter may be installed here (seccomp):");
 }
 
 /*

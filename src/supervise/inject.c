@@ -309,8 +309,8 @@ static enum stop close_theirs(struct trace *t)
 
 static void end_it(struct trace *t)
 {
-	const uint64_t args[6] = {(uint64_t)(unsigned)t->what->exit_status, 0, 0, 0, 0,
-				  t->call->token};
+	const uint64_t args[6] = {
+	    (uint64_t)(unsigned)t->what->exit_status, 0, 0, 0, 0, t->call->token};
 	int64_t result;
 
 	if (make_call(t, SYS_exit_group, args, &result, false) == STOP_SYSCALL)
@@ -422,6 +422,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
 		return take_over(&t);
 	gone = errno == ESRCH;
-	pf__call_return(call, -EPERM);
+	if (!what->unanswered)
+		pf__call_return(call, -EPERM);
 	return gone ? -ESRCH : PF_CALL_UNTRACEABLE;
 }
