@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -409,6 +410,49 @@ static int64_t take_over(struct trace *t)
 	return act(t, result);
 }
 
+static bool seize(const struct pf__call *call)
+{
+	return ptrace(PTRACE_SEIZE, call->tid, NULL,
+		      (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0;
+}
+
+static bool is_our_thread(pid_t tid)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "/proc/self/task/%d", (int)tid);
+	return access(name, F_OK) == 0;
+}
+
+/*
+ * A thread of ours may still have it in its hands: it answered an earlier call, which a signal had
+ * interrupted (without WAIT_KILLABLE_RECV), and lets go as soon as it finds out.
+ */
+static bool seize_after_us(const struct pf__call *call)
+{
+	const struct timespec nap = {0, 200000};
+	bool again = true; /* it may have let go just before we looked who it is */
+
+	for (;;) {
+		pid_t tracer;
+		int err;
+
+		if (seize(call))
+			return true;
+		err = errno;
+		tracer = err == EPERM ? pf__call_tracer(call) : -1;
+		if (tracer > 0 && is_our_thread(tracer)) {
+			nanosleep(&nap, NULL);
+			again = true;
+		} else if (tracer == 0 && again) {
+			again = false;
+		} else {
+			errno = err;
+			return false;
+		}
+	}
+}
+
 int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what)
 {
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
@@ -418,8 +462,7 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	pf__call_blocks();
 	if (executes)
 		t.leader = pf__call_process(call);
-	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
-		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
+	if (seize_after_us(call))
 		return take_over(&t);
 	gone = errno == ESRCH;
 	if (!what->unanswered)

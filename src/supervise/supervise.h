@@ -147,7 +147,7 @@ pid_t pf__call_process(const struct pf__call *call);
  * is not to be had here at all, as in many containers. */
 int pf__call_get_fd(const struct pf__call *call, int fd);
 int pf__call_get_fd_of(const struct pf__call *call, pid_t process, int fd); /* who knows that */
-/* Who traces the caller; 0: nobody. */
+/* The thread that traces the caller; 0: none. */
 pid_t pf__call_tracer(const struct pf__call *call);
 
 /* ---- another call in the caller's place ------------------------------------------------------ */
