@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "launch/claim.h"
 #include "launch/fusermount.h"
@@ -202,7 +203,7 @@ static bool is_poll_hack(struct pf__devices *d, const char *path)
 
 static enum pf__call_end open_poll_hack(struct pf__call *call, int flags)
 {
-	int fd = memfd_create(GO_FUSE_POLL_HACK, MFD_CLOEXEC);
+	int fd = pf__memfd(GO_FUSE_POLL_HACK);
 
 	if (fd < 0) {
 		call->value = -errno;

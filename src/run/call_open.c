@@ -10,6 +10,7 @@
  * anything, O_PATH | the stand-in, O_PATH
  * a device         | EACCES: as under nodev, which mounts of users have
  */
+#include "base/memfd.h"
 #include "run/internal.h"
 #include "vfs/file.h"
 #include <errno.h>
@@ -209,7 +210,7 @@ bool is_poll_hack(const struct place *p)
 /* See launch/device.c: Go's poller shall learn that it cannot poll here, before anybody serves. */
 static int64_t open_poll_hack(struct job *j, int flags)
 {
-	int fd = memfd_create(POLL_HACK + 1, MFD_CLOEXEC);
+	int fd = pf__memfd(POLL_HACK + 1);
 
 	if (fd < 0)
 		return -errno;
