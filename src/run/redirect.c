@@ -27,8 +27,13 @@ static void say_untraceable(struct job *j, const char *deed, const char *path)
 
 void call_instead(struct job *j, const struct pf__inject *in, const char *deed, const char *path)
 {
-	if (pf__call_instead(j->call, in) == PF_CALL_UNTRACEABLE)
-		say_untraceable(j, deed, path);
+	struct pf__inject mine = *in;
+
+	mine.unanswered = true; /* our word comes before the program's own */
+	if (pf__call_instead(j->call, &mine) != PF_CALL_UNTRACEABLE)
+		return;
+	say_untraceable(j, deed, path);
+	pf__call_return(j->call, -EPERM);
 }
 
 void redirect_paths(struct job *j, const unsigned *index, const char *const *text, unsigned n)
