@@ -463,7 +463,25 @@ static int run(struct session *session, char **words, size_t n)
 
 static int before(struct session *session, char **words, size_t n)
 {
-	return nested() ? run_nested(session, words, n) : front_divide();
+	int err = supervision_here();
+
+	switch (-err) {
+	case 0:
+		return front_divide();
+	case EBUSY:
+		return run_nested(session, words, n);
+	case EINVAL:
+	case ENOSYS:
+		complain(false, err,
+			 "the kernel has no notification of system calls (seccomp; Linux 5.9 has "
+			 "it, gVisor has not), without which there is no 'run'");
+		return STATUS_FAILED;
+	default:
+		complain(false, err,
+			 "no system call filter may be installed here (seccomp), without which "
+			 "there is no 'run'");
+		return STATUS_FAILED;
+	}
 }
 
 static int option(int opt, const char *arg)

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -52,23 +53,38 @@ struct nest {
 
 /* ---- are we? --------------------------------------------------------------------------------- */
 
-/* Only the kernel knows: it refuses a second listener with EBUSY. In a child, for filters stay. */
-bool nested(void)
+/* The kernel knows; in a child, for filters stay. The last ioctl fails, but not with EINVAL. */
+static int try_to_supervise(void)
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	struct sock_fprog prog = {1, &allow};
+	struct seccomp_notif_addfd none = {.srcfd = (uint32_t)-1};
+	struct seccomp_notif_sizes sizes;
+	int listener;
+
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return errno;
+	listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
+	if (listener < 0)
+		return errno;
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &none) < 0 && errno == EINVAL ? EINVAL
+											: 0;
+}
+
+int supervision_here(void)
+{
 	int status = 0;
 	pid_t pid = fork();
 
-	if (pid == 0) {
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		_exit(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			      SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog) < 0 &&
-		      errno == EBUSY);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		_exit(try_to_supervise());
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status);
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EPERM;
 }
 
 /* ---- starting a process ---------------------------------------------------------------------- */

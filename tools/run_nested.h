@@ -9,8 +9,9 @@
 
 #include "session.h"
 
-/* Are we under a supervisor's filter? */
-bool nested(void);
+/* Can programs be supervised here? 0; -EBUSY: we are supervised ourselves; or why not: -EINVAL and
+ * -ENOSYS the kernel cannot do it, -EPERM and others it is not allowed to. */
+int supervision_here(void);
 /* All of the run; the exit status. No thread may have been started. */
 int run_nested(struct session *session, char **words, size_t n);
 

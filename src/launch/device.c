@@ -7,8 +7,10 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "launch/claim.h"
+#include "launch/fusermount.h"
 #include "launch/serverpid.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +56,8 @@ struct pf__devices {
 	void *ctx;
 	struct pf__list devices;
 	pthread_mutex_t lock;
-	_Atomic bool blind;
+	_Atomic bool blind, untraceable;
+	bool no_mount;                 /* by a filter above ours: fusermount is what we see of it */
 	bool mount_waits;              /* lock */
 	struct pf__call waiting_mount; /* lock */
 };
@@ -200,7 +203,7 @@ static bool is_poll_hack(struct pf__devices *d, const char *path)
 
 static enum pf__call_end open_poll_hack(struct pf__call *call, int flags)
 {
-	int fd = memfd_create(GO_FUSE_POLL_HACK, MFD_CLOEXEC);
+	int fd = pf__memfd(GO_FUSE_POLL_HACK);
 
 	if (fd < 0) {
 		call->value = -errno;
@@ -294,20 +297,27 @@ static int dup_string(const struct pf__call *call, uint64_t address, char **out)
 }
 
 /* Where the caller's path leads, with symbolic links resolved; the file must exist. */
-static int real_target(struct pf__devices *d, const struct pf__call *call, uint64_t address,
-		       char *real)
+static int real_path(struct pf__devices *d, const struct pf__call *call, const char *path,
+		     char *real)
 {
-	char path[PATH_MAX], full[PATH_MAX];
-	ssize_t n = pf__call_read_string(call, address, path, sizeof path);
-	int err = n < 0 ? (int)n : n == 0 ? -ENOENT : 0;
+	char full[PATH_MAX];
+	int err;
 
-	if (!err && d->ops->resolve)
+	if (d->ops->resolve)
 		return d->ops->resolve(d->ctx, call, path, real);
-	if (!err)
-		err = pf__call_absolute_path(call, AT_FDCWD, path, full, sizeof full);
+	err = pf__call_absolute_path(call, AT_FDCWD, path, full, sizeof full);
 	if (!err && !realpath(full, real))
 		err = -errno;
 	return err;
+}
+
+static int real_target(struct pf__devices *d, const struct pf__call *call, uint64_t address,
+		       char *real)
+{
+	char path[PATH_MAX];
+	ssize_t n = pf__call_read_string(call, address, path, sizeof path);
+
+	return n < 0 ? (int)n : n == 0 ? -ENOENT : real_path(d, call, path, real);
 }
 
 static int read_mount(struct pf__devices *d, struct pf__mount *m, const struct pf__call *call,
@@ -510,28 +520,119 @@ static enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	return PF_CALL_RETURN;
 }
 
+/* ---- fusermount, where mount(2) is forbidden ------------------------------------------------- */
+
+static struct device *newest_device(struct pf__devices *d)
+{
+	return pf__list_entry(d->devices.prev, struct device, link);
+}
+
+/* 0: mounted, and *peer is what the server shall get. */
+static int mount_for(struct pf__devices *d, const struct pf__call *call,
+		     const struct pf__fusermount *f, int *peer)
+{
+	struct pf__mount m = {.fd = -1, .tid = call->tid};
+	char real[PATH_MAX];
+	int err = real_path(d, call, f->mountpoint, real);
+
+	if (err)
+		return err;
+	m.mountpoint = pf__strdup(real);
+	err = m.mountpoint ? pf__fusermount_describe(f, &m) : -ENOMEM;
+	if (!err)
+		err = device_new(d, peer);
+	if (!err) {
+		err = mount_device(d, call, newest_device(d), &m);
+		if (err)
+			close(*peer);
+	}
+	if (err)
+		pf__mount_clear(&m);
+	return err;
+}
+
+static int unmount_for(struct pf__devices *d, const struct pf__call *call,
+		       const struct pf__fusermount *f)
+{
+	char real[PATH_MAX];
+	int err = real_path(d, call, f->mountpoint, real);
+
+	if (err)
+		return err;
+	return is_mounted(d, real, true) ? 0 : -EINVAL;
+}
+
+/* What cannot be done is left to the program itself: it says why. */
+static enum pf__call_end on_execve(void *ctx, struct pf__call *call)
+{
+	struct pf__devices *d = ctx;
+	struct pf__fusermount f;
+	char path[PATH_MAX];
+	int err, peer = -1;
+	int64_t done = 0;
+
+	if (!d->no_mount || pf__call_read_string(call, call->args[0], path, sizeof path) < 0 ||
+	    !pf__is_fusermount(path) || pf__fusermount_read(&f, call))
+		return PF_CALL_PASS;
+	err = f.unmount ? unmount_for(d, call, &f) : mount_for(d, call, &f, &peer);
+	if (!err)
+		done = pf__fusermount_done(&f, call, peer);
+	if (peer >= 0)
+		close(peer);
+	pf__fusermount_clear(&f);
+	if (done == PF_CALL_UNTRACEABLE)
+		d->untraceable = true;
+	return err || done == PF_CALL_UNTRACEABLE ? PF_CALL_PASS : PF_CALL_TAKEN;
+}
+
+bool pf__devices_no_mount(const struct pf__devices *d, bool *untraceable)
+{
+	if (untraceable)
+		*untraceable = d->untraceable;
+	return d->no_mount;
+}
+
 /* ---- ioctls ---------------------------------------------------------------------------------- */
 
-static int clone_device(struct pf__devices *d, struct pf__call *call, struct device *dev)
+/* Where we get no copy of its old descriptor, the caller duplicates that itself. */
+static enum pf__call_end clone_there(struct pf__call *call, struct device *dev, uint32_t old_fd)
+{
+	const struct pf__inject in = {.nr = SYS_dup3,
+				      .args = {old_fd, call->args[0], O_CLOEXEC},
+				      .fd = -1,
+				      .has_value = true};
+
+	if (pf__call_instead(call, &in) >= 0)
+		device_free(dev);
+	return PF_CALL_TAKEN;
+}
+
+static int clone_here(struct pf__call *call, struct device *dev, int copy)
+{
+	int err = pf__call_replace_fd(call, copy, (int)call->args[0], true);
+
+	close(copy);
+	if (!err)
+		device_free(dev); /* its socket has no other end any more */
+	return err;
+}
+
+static enum pf__call_end clone_device(struct pf__devices *d, struct pf__call *call,
+				      struct device *dev)
 {
 	const struct device *old;
 	uint32_t old_fd;
 	int copy, err;
 
 	err = pf__call_read(call, call->args[2], &old_fd, sizeof old_fd);
-	if (err)
-		return err;
-	old = find_device(d, call, (int)old_fd);
-	if (!old || !old->attached || dev->attached)
-		return -EINVAL;
-	copy = pf__call_get_fd(call, (int)old_fd);
-	if (copy < 0)
-		return copy;
-	err = pf__call_replace_fd(call, copy, (int)call->args[0], true);
-	close(copy);
-	if (!err)
-		device_free(dev); /* its socket has no other end any more */
-	return err;
+	old = err ? NULL : find_device(d, call, (int)old_fd);
+	if (!err && (!old || !old->attached || dev->attached))
+		err = -EINVAL;
+	copy = err ? err : pf__call_get_fd(call, (int)old_fd);
+	if (copy == -ENOSYS || copy == -EPERM)
+		return clone_there(call, dev, old_fd);
+	call->value = copy < 0 ? copy : clone_here(call, dev, copy);
+	return PF_CALL_RETURN;
 }
 
 static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
@@ -543,8 +644,7 @@ static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 		return PF_CALL_PASS;
 	switch ((uint32_t)call->args[1]) {
 	case DEV_CLONE:
-		call->value = clone_device(d, call, dev);
-		break;
+		return clone_device(d, call, dev);
 	case PF_DEV_CLAIM:
 		call->value = claim_mounts(d, call, dev);
 		break;
@@ -606,21 +706,25 @@ static const struct pf__trap traps[] = {
     {SCMP_SYS(fsconfig), NULL, ENOSYS},
     {SCMP_SYS(fsmount), NULL, ENOSYS},
     {SCMP_SYS(move_mount), NULL, ENOSYS},
+    /* The last, where mount(2) does not come to us. */
+    {SCMP_SYS(execve), on_execve},
 };
 
 int pf__devices_new(struct pf__devices **out, struct pf__supervisor *s,
 		    const struct pf__device_ops *ops, void *ctx)
 {
 	struct pf__devices *d = pf__calloc(1, sizeof *d);
+	size_t n = sizeof traps / sizeof traps[0];
 	int err;
 
 	if (!d)
 		return -ENOMEM;
+	d->no_mount = pf__mount_is_forbidden();
 	d->ops = ops;
 	d->ctx = ctx;
 	pf__list_init(&d->devices);
 	pthread_mutex_init(&d->lock, NULL);
-	err = pf__supervisor_add_role(s, traps, sizeof traps / sizeof traps[0], d);
+	err = pf__supervisor_add_role(s, traps, d->no_mount ? n : n - 1, d);
 	if (err) {
 		pf__devices_free(d);
 		return err;

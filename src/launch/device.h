@@ -49,6 +49,9 @@ void pf__devices_free(struct pf__devices *d);
 /* From any thread: a mount with sync_init returns 0 or err to the server. Nothing if none waits. */
 void pf__device_answer_mount(struct pf__devices *d, int err);
 
+/* A filter above ours forbids mount(2): what executes fusermount is then of the role, too. A mount
+ * could not be made, since its process cannot be traced: *untraceable. */
+bool pf__devices_no_mount(const struct pf__devices *d, bool *untraceable);
 /* We were not allowed to read a caller's memory, and so could not help it. */
 bool pf__devices_blind(struct pf__devices *d);
 

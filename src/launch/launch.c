@@ -129,6 +129,22 @@ static void on_guard(void *ctx, enum pf__guard_event event, int status)
 /* ---- why
  * ----------------------------------------------------------------------------------------- */
 
+/* What stood in its way, if something did. */
+static const char *obstacle(const struct pf__launch *l)
+{
+	bool untraceable = false;
+
+	if (!l->devices || !pf__devices_no_mount(l->devices, &untraceable))
+		return "";
+	if (untraceable)
+		return " (neither mount(2) nor ptrace(2) is permitted here, by the container's "
+		       "seccomp profile perhaps: one of them is needed)";
+	if (l->state == STARTING)
+		return " (mount(2) is not permitted here, by the container's seccomp profile "
+		       "perhaps: only servers that mount by fusermount can be started)";
+	return "";
+}
+
 /* What became of the server, with a trailing ": last words" where there are any. Locked. */
 static void describe_end(struct pf__launch *l, const char *when, char *buf, size_t size)
 {
@@ -142,8 +158,8 @@ static void describe_end(struct pf__launch *l, const char *when, char *buf, size
 	else if (l->exited && !l->status)
 		snprintf(buf, size, "%s has ended%s%s%s", l->name, when, *words ? ": " : "", words);
 	else if (l->exited)
-		snprintf(buf, size, "%s exited with status %d%s%s%s", l->name,
-			 WEXITSTATUS(l->status), when, *words ? ": " : "", words);
+		snprintf(buf, size, "%s exited with status %d%s%s%s%s", l->name,
+			 WEXITSTATUS(l->status), when, *words ? ": " : "", words, obstacle(l));
 	else /* the guardian tells of its end before its own */
 		snprintf(buf, size, "the process that watches over %s was killed%s%s%s", l->name,
 			 when, *words ? ": " : "", words);

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/arith.h"
 #include "base/clock.h"
+#include "base/memfd.h"
 #include "pages/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +121,7 @@ static int memfd_grow(struct pf__arena *a, uint64_t size)
 	if (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur)
 		return -EFBIG;
 	if (a->memfd < 0)
-		a->memfd = memfd_create("portfire", MFD_CLOEXEC);
+		a->memfd = pf__memfd("portfire");
 	if (a->memfd < 0)
 		return -errno;
 	return ftruncate(a->memfd, (off_t)size) ? -errno : 0;

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,7 +52,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 	who_cwd_changes(j->r); /* it goes on before we come back here */
 	fd = reopen_directory(o, 0);
 	if (fd >= 0) {
-		redirect_chdir(j, fd);
+		redirect_chdir(j, fd, p->path);
 		close(fd);
 	}
 	who_cwd_changes(j->r);
@@ -190,30 +192,89 @@ static int open_listing(struct job *j, struct object *o)
 	return err;
 }
 
-static int copy_of_fd(struct job *j)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, j->who->tgid, 0), fd;
+/*
+ * Where a descriptor stands, and how it is moved. In containers pidfd_getfd() is often forbidden:
+ * there /proc tells, and the program does the lseek() itself; or, where it cannot be traced either,
+ * it gets another descriptor for its number (which then is no longer the same as its copies).
+ */
+struct position {
+	int fd; /* a copy of the program's; -1: there is none to be had */
+	uint64_t at;
+	int flags;
+};
 
-	if (pidfd < 0)
-		return -errno;
-	fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)j->call->args[0], 0);
-	if (fd < 0)
-		fd = -errno;
-	close(pidfd);
-	return fd;
+static int read_position(struct job *j, struct position *pos)
+{
+	char name[64], text[512], *at, *flags;
+	PF_AUTO_CLOSE int info = -1;
+	ssize_t n;
+
+	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)j->call->tid, (int)j->call->args[0]);
+	info = open(name, O_RDONLY | O_CLOEXEC);
+	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
+	if (n <= 0)
+		return -EBADF;
+	text[n] = '\0';
+	at = strstr(text, "pos:");
+	flags = strstr(text, "flags:");
+	if (!at || !flags)
+		return -EBADF;
+	pos->at = strtoull(at + 4, NULL, 10);
+	pos->flags = (int)strtoul(flags + 6, NULL, 8);
+	return 0;
 }
 
-static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
+static int find_position(struct job *j, struct position *pos)
+{
+	off_t at;
+
+	pos->fd = pf__call_get_fd_of(j->call, j->who->tgid, (int)j->call->args[0]);
+	if (pos->fd == -ENOSYS || pos->fd == -EPERM)
+		return read_position(j, pos);
+	if (pos->fd < 0)
+		return pos->fd;
+	at = lseek(pos->fd, 0, SEEK_CUR);
+	pos->at = (uint64_t)at;
+	return at < 0 ? -errno : 0;
+}
+
+static int64_t replace_descriptor(struct job *j, struct object *o, const struct position *pos)
+{
+	PF_AUTO_CLOSE int fd = reopen_directory(o, pos->flags & ~(O_CREAT | O_EXCL | O_TRUNC));
+
+	if (fd < 0)
+		return fd;
+	if (lseek(fd, (off_t)pos->at, SEEK_SET) < 0)
+		return -errno;
+	return pf__call_replace_fd(j->call, fd, (int)j->call->args[0], pos->flags & O_CLOEXEC);
+}
+
+/* To pos->at; the call returns n. */
+static int64_t move_position(struct job *j, struct object *o, const struct position *pos, int64_t n)
+{
+	struct pf__inject in = {.nr = __NR_lseek,
+				.args = {j->call->args[0], pos->at, SEEK_SET},
+				.fd = -1,
+				.has_value = true,
+				.value = n,
+				.unanswered = true};
+	int64_t err;
+
+	if (pos->fd >= 0)
+		return lseek(pos->fd, (off_t)pos->at, SEEK_SET) < 0 ? -errno : n;
+	if (pf__call_instead(j->call, &in) != PF_CALL_UNTRACEABLE)
+		return ANSWERED;
+	err = replace_descriptor(j, o, pos);
+	return err ? err : n;
+}
+
+static int64_t list_from(struct job *j, struct object *o, struct position *pos, bool old)
 {
 	size_t room = (unsigned)j->call->args[2];
 	PF_AUTO_FREE char *buf = NULL;
-	off_t pos = lseek(fd, 0, SEEK_CUR);
-	uint64_t at = (uint64_t)pos;
 	ssize_t n;
 	int err;
 
-	if (pos < 0)
-		return -errno;
 	if (room > LIST_MAX)
 		room = LIST_MAX;
 	buf = pf__malloc(room ? room : 1);
@@ -221,29 +282,27 @@ static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
 		return -ENOMEM;
 	pthread_mutex_lock(&o->lock);
 	err = open_listing(j, o);
-	n = err ? err : list(o, &at, buf, room, old);
+	n = err ? err : list(o, &pos->at, buf, room, old);
 	pthread_mutex_unlock(&o->lock);
 	if (n <= 0)
 		return n;
 	err = pf__call_write(j->call, j->call->args[1], buf, (size_t)n);
-	if (err)
-		return err;
-	return lseek(fd, (off_t)at, SEEK_SET) < 0 ? -errno : n;
+	return err ? err : move_position(j, o, pos, n);
 }
 
 int64_t on_getdents(struct job *j, struct object *o)
 {
+	struct position pos = {.fd = -1};
 	int64_t result;
-	int fd;
 
 	if (o->kind != OBJECT_DIR)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
-	fd = copy_of_fd(j);
-	if (fd < 0)
-		return fd;
-	result = list_through(j, o, fd, j->call->nr != __NR_getdents64);
-	close(fd);
+	result = find_position(j, &pos);
+	if (!result)
+		result = list_from(j, o, &pos, j->call->nr != __NR_getdents64);
+	if (pos.fd >= 0)
+		close(pos.fd);
 	return result;
 }

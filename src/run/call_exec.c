@@ -4,6 +4,7 @@
  * in our private directory. Scripts we take apart ourselves, as the kernel would: the interpreter
  * gets the path that the caller gave, which leads inside for it, too.
  */
+#include "launch/fusermount.h"
 #include "run/internal.h"
 #include "vfs/file.h"
 #include <elf.h>
@@ -217,7 +218,7 @@ static int64_t exec_words(struct exec *e)
 	in.data = data;
 	in.words = words;
 	in.nwords = e->nwords;
-	pf__call_instead(e->j->call, &in);
+	call_instead(e->j, &in, "executed", e->given);
 	return ANSWERED;
 }
 
@@ -234,7 +235,7 @@ static int64_t exec_path(struct exec *e)
 		return exec_words(e);
 	if (!e->changed)
 		return CONTINUE;
-	pf__call_instead(e->j->call, &in);
+	call_instead(e->j, &in, "executed", e->given);
 	return ANSWERED;
 }
 
@@ -349,14 +350,19 @@ static int64_t do_exec(struct exec *e, const char *given)
 enum pf__call_end on_exec(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
-	bool at = call->nr == __NR_execveat;
+	bool at = call->nr == __NR_execveat, no_mount;
 	const uint64_t *a = call->args + at;
 	char given[PATH_MAX];
 	struct exec *e;
 	int64_t result;
 
 	flush_closed_quick(j.r);
-	if (nothing_is_ours(j.r) || job_read_path(&j, a[0], given) < 0)
+	no_mount = !at && pf__devices_no_mount(j.r->devices, NULL);
+	if ((nothing_is_ours(j.r) && !no_mount) || job_read_path(&j, a[0], given) < 0)
+		return call_end(&j, CONTINUE);
+	if (no_mount && pf__is_fusermount(given))
+		return call_end(&j, exec_fusermount(&j));
+	if (nothing_is_ours(j.r))
 		return call_end(&j, CONTINUE);
 	e = pf__calloc(1, sizeof *e);
 	if (!e)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Handlers: extended attributes, syncing, mounting, sockets, who the caller is, what is refused. */
+#include "launch/fusermount.h"
 #include "run/internal.h"
 #include "vfs/file.h"
 #include <errno.h>
@@ -231,31 +232,59 @@ enum pf__call_end on_mount(void *ctx, struct pf__call *call)
 	return PF_CALL_PASS;
 }
 
-enum pf__call_end on_umount(void *ctx, struct pf__call *call)
+/* umount2() of a path of the caller's. PASS: it is none of ours; the device knows of some others.
+ */
+static int64_t unmount(struct job *j, const char *path, int flags)
 {
-	struct job j = {.r = ctx, .call = call};
-	int flags = (int)call->args[1];
-	char path[PATH_MAX];
 	struct place p;
 	int64_t result;
 	size_t n;
 
-	if (!mounts_any(j.r) || job_read_path(&j, call->args[0], path) < 0)
-		return call_end(&j, PASS);
-	result = place_find(&j, AT_FDCWD, path,
+	result = place_find(j, AT_FDCWD, path,
 			    PLACE_CAREFUL | (flags & UMOUNT_NOFOLLOW ? 0 : PLACE_FOLLOW), &p);
 	if (result)
-		return call_end(&j, result);
+		return result;
 	if (p.o)
 		object_path(p.o, p.path, sizeof p.path);
 	n = strlen(p.path);
 	while (n > 1 && p.path[n - 1] == '/')
 		p.path[--n] = '\0';
-	result = p.m ? 0 : PASS; /* the device knows of some others */
-	place_clear(&p);         /* it would keep the mount busy */
-	if (!result)
-		result = mount_end(j.r, p.path, flags);
-	return call_end(&j, result);
+	result = p.m ? 0 : PASS;
+	place_clear(&p); /* it would keep the mount busy */
+	return result ? result : mount_end(j->r, p.path, flags);
+}
+
+enum pf__call_end on_umount(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	char path[PATH_MAX];
+
+	if (!mounts_any(j.r) || job_read_path(&j, call->args[0], path) < 0)
+		return call_end(&j, PASS);
+	return call_end(&j, unmount(&j, path, (int)call->args[1]));
+}
+
+/*
+ * fusermount -u, where umount2() does not come to us (launch/fusermount.h): we are the program.
+ * What else it can be asked for is the device's.
+ */
+int64_t exec_fusermount(struct job *j)
+{
+	struct pf__fusermount f;
+	int64_t result = PASS, done;
+
+	if (pf__fusermount_read(&f, j->call))
+		return CONTINUE;
+	if (f.unmount && mounts_any(j->r))
+		result = unmount(j, f.mountpoint, f.lazy ? MNT_DETACH : 0);
+	if (result == PASS) {
+		pf__fusermount_clear(&f);
+		return PASS;
+	}
+	done = result ? pf__fusermount_failed(&f, j->call, (int)result)
+		      : pf__fusermount_done(&f, j->call, -1);
+	pf__fusermount_clear(&f);
+	return done == PF_CALL_UNTRACEABLE ? CONTINUE : ANSWERED;
 }
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -264,7 +293,7 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call)
  * A socket with a name inside: the server gets a node of that type, the kernel a socket in the
  * private directory.
  */
-static int64_t redirect_socket(struct job *j, const struct stat *st)
+static int64_t redirect_socket(struct job *j, const struct place *p, const struct stat *st)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	struct pf__inject in = {
@@ -279,7 +308,7 @@ static int64_t redirect_socket(struct job *j, const struct stat *st)
 	in.size = offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1;
 	in.args[0] = j->call->args[0];
 	in.args[2] = in.size;
-	pf__call_instead(j->call, &in);
+	call_instead(j, &in, j->call->nr == __NR_bind ? "bound" : "connected to", p->path);
 	return ANSWERED;
 }
 
@@ -297,7 +326,7 @@ static int64_t bind_inside(struct job *j, struct place *p)
 		err = pf_lstat(&j->view, place_inside(p), &st);
 	if (!err && !S_ISSOCK(st.st_mode))
 		err = -ECONNREFUSED;
-	return err ? err : redirect_socket(j, &st);
+	return err ? err : redirect_socket(j, p, &st);
 }
 
 enum pf__call_end on_bind(void *ctx, struct pf__call *call)

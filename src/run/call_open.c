@@ -10,6 +10,7 @@
  * anything, O_PATH | the stand-in, O_PATH
  * a device         | EACCES: as under nodev, which mounts of users have
  */
+#include "base/memfd.h"
 #include "run/internal.h"
 #include "vfs/file.h"
 #include <errno.h>
@@ -147,7 +148,7 @@ static int64_t give_path(struct job *j, struct object *o, int flags)
 	o->used = run_now_ms();
 	atomic_store(&j->r->given, 1);
 	atomic_store(&j->r->given_dirs, 1);
-	pf__call_instead(j->call, &in);
+	call_instead(j, &in, "opened with O_PATH", o->path);
 	return ANSWERED;
 }
 
@@ -209,7 +210,7 @@ bool is_poll_hack(const struct place *p)
 /* See launch/device.c: Go's poller shall learn that it cannot poll here, before anybody serves. */
 static int64_t open_poll_hack(struct job *j, int flags)
 {
-	int fd = memfd_create(POLL_HACK + 1, MFD_CLOEXEC);
+	int fd = pf__memfd(POLL_HACK + 1);
 
 	if (fd < 0)
 		return -errno;

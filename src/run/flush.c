@@ -7,6 +7,7 @@
  * What cannot be written back when nobody is left who could be told is kept in a file, named to the
  * user and counted.
  */
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "run/internal.h"
 #include "vfs/file.h"
@@ -36,7 +37,7 @@ static int base_open(struct object *o)
 {
 	if (o->base >= 0)
 		return 0;
-	o->base = memfd_create("portfire base", MFD_CLOEXEC);
+	o->base = pf__memfd("portfire base");
 	return o->base < 0 ? -errno : 0;
 }
 

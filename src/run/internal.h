@@ -268,8 +268,10 @@ void job_end(struct job *j);
 
 /* Make the caller do its call with other paths: of args[index[i]], text[i]. Answers it. */
 void redirect_paths(struct job *j, const unsigned *index, const char *const *text, unsigned n);
-/* Make it change to the directory that fd is. */
-void redirect_chdir(struct job *j, int fd);
+/* Make it change to the directory that fd is, and path. */
+void redirect_chdir(struct job *j, int fd, const char *path);
+/* pf__call_instead(), with a word to the user when it cannot be: "PATH cannot be DEED, because". */
+void call_instead(struct job *j, const struct pf__inject *in, const char *deed, const char *path);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
@@ -357,6 +359,9 @@ enum pf__call_end on_mount(void *ctx, struct pf__call *call);
 enum pf__call_end on_bind(void *ctx, struct pf__call *call);
 enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
 
+/* ---- call_misc.c */
+/* The caller executes fusermount, where mount(2) is forbidden. */
+int64_t exec_fusermount(struct job *j);
 /* ---- call_open.c */
 /* Give the caller a descriptor of o. */
 int64_t give_object(struct job *j, struct object *o, int flags);
@@ -405,6 +410,7 @@ struct pf__run {
 	unsigned long flush_thread;
 	bool flush_running;
 	_Atomic bool ending;
+	_Atomic bool said_untraceable;
 	_Atomic unsigned lost; /* files whose data could not be written back */
 	uint64_t seed;
 	_Atomic uint64_t *known; /* place.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the run shows where: mounts from outside (pf__run_add) and those that its programs make. */
 #include "base/errmsg.h"
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "launch/serverpid.h"
 #include "run/internal.h"
@@ -557,7 +558,7 @@ static void copy_text(FILE *to, pid_t tgid, const char *kind)
 
 int mount_table(struct pf__run *r, pid_t tgid, const char *kind)
 {
-	int fd = memfd_create(kind, MFD_CLOEXEC), copy;
+	int fd = pf__memfd(kind), copy;
 	struct pf__list *pos;
 	FILE *f;
 

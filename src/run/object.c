@@ -6,7 +6,9 @@
  * and no program has the stand-in open: a file's stand-in tells by a lease, a directory's is looked
  * for in /proc (working directories send no event when they change).
  */
+#include "base/errmsg.h"
 #include "base/hash.h"
+#include "base/memfd.h"
 #include "launch/command.h"
 #include "run/internal.h"
 #include "vfs/file.h"
@@ -36,10 +38,14 @@ static int private_directory(char **path)
 
 int objects_open(struct pf__run *r)
 {
-	PF_AUTO_CLOSE int fd = memfd_create("portfire", MFD_CLOEXEC);
+	PF_AUTO_CLOSE int fd = pf__memfd("portfire");
 	struct stat st;
-	int err = private_directory(&r->private);
+	int err;
 
+	if (fd < 0)
+		return pf__fail(
+		    -errno, "there is no memfd_create(2) here, by which files are held in memory");
+	err = private_directory(&r->private);
 	if (err)
 		return err;
 	chmod(r->private, 0711); /* who executes may be somebody else */
@@ -151,7 +157,7 @@ static int open_memfd(const struct object *o)
 	const char *base = strrchr(o->path, '/');
 
 	snprintf(name, sizeof name, "portfire:%.100s", base ? base + 1 : o->path);
-	return memfd_create(name, MFD_CLOEXEC);
+	return pf__memfd(name);
 }
 
 static int open_on_disk(struct object *o)

@@ -4,6 +4,7 @@
 #include "supervise/internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,38 +257,79 @@ int pf__call_absolute_path(const struct pf__call *call, int dirfd, const char *p
 	return (size_t)rest >= size - (size_t)n ? -ENAMETOOLONG : 0;
 }
 
-/* pidfds are for whole processes (until Linux 6.9), callers may be threads. */
-pid_t pf__call_process(const struct pf__call *call)
+/* A number in /proc/TID/status; -1: gone, or no /proc. */
+static pid_t status_number(const struct pf__call *call, const char *name)
 {
 	PF_AUTO_CLOSE int fd = -1;
-	char name[64], text[2048], *tgid;
+	char path[64], text[2048], *at;
 	ssize_t n;
 
-	snprintf(name, sizeof name, "/proc/%d/status", (int)call->tid);
-	fd = open(name, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof path, "/proc/%d/status", (int)call->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
 	if (n <= 0)
 		return -1;
 	text[n] = '\0';
-	tgid = strstr(text, "\nTgid:");
-	return tgid ? (pid_t)strtol(tgid + 6, NULL, 10) : -1;
+	at = strstr(text, name);
+	return at ? (pid_t)strtol(at + strlen(name), NULL, 10) : -1;
 }
 
-int pf__call_get_fd(const struct pf__call *call, int fd)
+/* pidfds are for whole processes (until Linux 6.9), callers may be threads. */
+pid_t pf__call_process(const struct pf__call *call)
 {
-	pid_t pid = pf__call_process(call);
-	PF_AUTO_CLOSE int pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+	return status_number(call, "\nTgid:");
+}
+
+pid_t pf__call_tracer(const struct pf__call *call)
+{
+	pid_t tracer = status_number(call, "\nTracerPid:");
+
+	return tracer > 0 ? tracer : 0;
+}
+
+static int get_fd_of(pid_t process, int fd)
+{
+	PF_AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+	int copy = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return copy < 0 ? -errno : copy;
+}
+
+/* Forbidden even of ourselves: by a filter, which stays. */
+static bool cannot_get_fds(int fd)
+{
+	int own = get_fd_of(getpid(), fd);
+
+	if (own >= 0)
+		close(own);
+	return own == -EPERM || own == -ENOSYS;
+}
+
+int pf__call_get_fd_of(const struct pf__call *call, pid_t process, int fd)
+{
+	static _Atomic bool never;
 	int copy, err;
 
-	if (pidfd < 0)
-		return pid < 0 ? -ENOENT : -errno;
-	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (atomic_load_explicit(&never, memory_order_relaxed))
+		return -ENOSYS;
+	copy = get_fd_of(process, fd);
+	if (copy == -ENOSYS || (copy == -EPERM && cannot_get_fds(call->listener))) {
+		atomic_store(&never, true);
+		return -ENOSYS;
+	}
 	if (copy < 0)
-		return -errno;
+		return copy;
 	err = vouch(call, 0);
 	if (err) {
 		close(copy);
 		return err;
 	}
 	return copy;
+}
+
+int pf__call_get_fd(const struct pf__call *call, int fd)
+{
+	pid_t process = pf__call_process(call);
+
+	return process < 0 ? -ENOENT : pf__call_get_fd_of(call, process, fd);
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From the roles' traps to a loaded filter. */
 #include "base/alloc.h"
-#include "base/cleanup.h"
 #include "base/errmsg.h"
 #include "supervise/internal.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,30 +53,31 @@ static int add_trap(scmp_filter_ctx ctx, const struct pf__supervisor *s, const s
 	return err == -EEXIST ? 0 : err;
 }
 
-/* libseccomp writes programs to descriptors only. */
+/* libseccomp writes programs to descriptors only. The longest that the kernel takes fits in a pipe.
+ */
 static int export_program(scmp_filter_ctx ctx, struct sock_fprog *prog)
 {
-	PF_AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
-	struct stat st;
-	void *code;
-	int err;
+	const size_t size = BPF_MAXINSNS * sizeof(struct sock_filter);
+	struct sock_filter *code = pf__malloc(size);
+	int fds[2], err;
+	ssize_t n;
 
-	if (fd < 0)
-		return -errno;
-	err = seccomp_export_bpf(ctx, fd);
-	if (err < 0)
-		return err;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	code = pf__malloc((size_t)st.st_size);
 	if (!code)
 		return -ENOMEM;
-	if (pread(fd, code, (size_t)st.st_size, 0) != st.st_size) {
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
 		pf__free(code);
-		return -EIO;
+		return -errno;
+	}
+	err = seccomp_export_bpf(ctx, fds[1]);
+	n = err < 0 ? err : read(fds[0], code, size);
+	close(fds[0]);
+	close(fds[1]);
+	if (n <= 0 || (size_t)n % sizeof *code) {
+		pf__free(code);
+		return n < 0 && err < 0 ? err : -EIO;
 	}
 	prog->filter = code;
-	prog->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
+	prog->len = (unsigned short)((size_t)n / sizeof *code);
 	return 0;
 }
 
@@ -88,6 +87,11 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog)
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int err = ctx ? 0 : -ENOMEM;
 
+	if (s->no_filter) {
+		if (ctx)
+			seccomp_release(ctx);
+		return pf__filter_refused(s->no_filter);
+	}
 	/* Calls by another architecture's numbers (a 32-bit program) are not ours to judge. */
 	if (!err)
 		err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
@@ -105,6 +109,17 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog)
 	if (ctx)
 		seccomp_release(ctx);
 	return err ? pf__fail(err, "cannot build the system call filter:") : 0;
+}
+
+int pf__filter_refused(int err)
+{
+	if (err == -EBUSY)
+		return pf__fail(err, "cannot supervise the server: this process itself runs under "
+				     "another supervisor's system call filter");
+	if (err == -EINVAL || err == -ENOSYS)
+		return pf__fail(err, "the kernel has no notification of system calls (seccomp; "
+				     "Linux 5.9 has it, gVisor has not):");
+	return pf__fail(err, "no system call filter may be installed here (seccomp):");
 }
 
 /*

@@ -169,12 +169,8 @@ static int await_exec(struct pf__guard *g, int setup, const struct pf__guard_job
 	while ((got = pf__guard_recv(setup, &m, &passed)) == 1) {
 		if (m.word == PF_WORD_NO_EXEC)
 			return m.value;
-		if (m.word == PF_WORD_NO_FILTER && m.value == -EBUSY)
-			return pf__fail(-EBUSY,
-					"cannot supervise the server: this process itself "
-					"runs under another supervisor's system call filter");
 		if (m.word == PF_WORD_NO_FILTER)
-			return pf__fail(m.value, "cannot install the system call filter:");
+			return pf__filter_refused(m.value);
 		if (m.word == PF_WORD_STARTING)
 			starting(g, setup, m.value, job);
 		if (m.word != PF_WORD_LISTENER || passed < 0)

@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -220,6 +221,8 @@ static int write_data(struct trace *t)
 		word += t->base;
 		memcpy(data + what->words[i], &word, sizeof word);
 	}
+	if (what->fd_is_in_data)
+		memcpy(data + what->fd_at, &t->fd, sizeof t->fd);
 	err = copy_data(t, true, data);
 	pf__free(data);
 	return err;
@@ -305,6 +308,16 @@ static enum stop close_theirs(struct trace *t)
 	return make_call(t, SYS_close, args, &result, false);
 }
 
+static void end_it(struct trace *t)
+{
+	const uint64_t args[6] = {
+	    (uint64_t)(unsigned)t->what->exit_status, 0, 0, 0, 0, t->call->token};
+	int64_t result;
+
+	if (make_call(t, SYS_exit_group, args, &result, false) == STOP_SYSCALL)
+		detach(t, 0);
+}
+
 /* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND; 516 would be for calls that go on with a rest. */
 static bool is_interrupted(int64_t result)
 {
@@ -347,8 +360,12 @@ static int64_t act(struct trace *t, int64_t result)
 	pf__free(t->before);
 	if (stop == STOP_GONE)
 		return -ESRCH;
+	if (stop == STOP_SYSCALL && result >= 0 && t->what->then_exit) {
+		end_it(t);
+		return 0;
+	}
 	if (stop == STOP_SYSCALL)
-		return let_go(t, result);
+		return let_go(t, result >= 0 && t->what->has_value ? t->what->value : result);
 	set_mask(t, t->mask);
 	detach(t, 0);
 	return 0;
@@ -393,19 +410,62 @@ static int64_t take_over(struct trace *t)
 	return act(t, result);
 }
 
+static bool seize(const struct pf__call *call)
+{
+	return ptrace(PTRACE_SEIZE, call->tid, NULL,
+		      (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0;
+}
+
+static bool is_our_thread(pid_t tid)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "/proc/self/task/%d", (int)tid);
+	return access(name, F_OK) == 0;
+}
+
+/*
+ * A thread of ours may still have it in its hands: it answered an earlier call, which a signal had
+ * interrupted (without WAIT_KILLABLE_RECV), and lets go as soon as it finds out.
+ */
+static bool seize_after_us(const struct pf__call *call)
+{
+	const struct timespec nap = {0, 200000};
+	bool again = true; /* it may have let go just before we looked who it is */
+
+	for (;;) {
+		pid_t tracer;
+		int err;
+
+		if (seize(call))
+			return true;
+		err = errno;
+		tracer = err == EPERM ? pf__call_tracer(call) : -1;
+		if (tracer > 0 && is_our_thread(tracer)) {
+			nanosleep(&nap, NULL);
+			again = true;
+		} else if (tracer == 0 && again) {
+			again = false;
+		} else {
+			errno = err;
+			return false;
+		}
+	}
+}
+
 int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what)
 {
 	const bool executes = what->nr == SYS_execve || what->nr == SYS_execveat;
 	struct trace t = {.call = call, .what = what, .tid = call->tid, .fd = -1};
-	int err;
+	bool gone;
 
 	pf__call_blocks();
 	if (executes)
 		t.leader = pf__call_process(call);
-	if (ptrace(PTRACE_SEIZE, call->tid, NULL,
-		   (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) == 0)
+	if (seize_after_us(call))
 		return take_over(&t);
-	err = errno == ESRCH ? -ESRCH : -EPERM;
-	pf__call_return(call, -EPERM);
-	return err;
+	gone = errno == ESRCH;
+	if (!what->unanswered)
+		pf__call_return(call, -EPERM);
+	return gone ? -ESRCH : PF_CALL_UNTRACEABLE;
 }

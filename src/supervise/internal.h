@@ -60,6 +60,7 @@ struct pf__supervisor {
 	struct pf__watch end;      /* an eventfd: the loop shall end */
 	int epoll;
 	unsigned long thread;
+	int no_filter;               /* why there can be none: negative errno */
 	size_t notif_size;           /* as the kernel wants it */
 	struct seccomp_notif *notif; /* the loop's */
 };

@@ -108,14 +108,28 @@ static void listener_free(struct pf__listener *l)
 }
 
 /* The listener stays open until the supervisor goes: kept calls name it by number. */
+/* A descriptor that is none: its number is looked at last. */
+static bool can_give_fds(int listener)
+{
+	struct seccomp_notif_addfd a = {.srcfd = (uint32_t)-1};
+
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) >= 0 || errno != EINVAL;
+}
+
 int pf__supervisor_listen(struct pf__supervisor *s, int fd)
 {
 	struct pf__listener *l = pf__calloc(1, sizeof *l);
 	int err;
 
-	if (!l) {
+	if (!can_give_fds(fd))
+		err = pf__fail(-ENOSYS,
+			       "this kernel cannot give descriptors to programs (Linux 5.9 can)");
+	else
+		err = l ? 0 : -ENOMEM;
+	if (err) {
+		pf__free(l);
 		close(fd);
-		return -ENOMEM;
+		return err;
 	}
 	/* The answer wakes the caller on this core: 2 instead of 10 microseconds. Linux 6.6. */
 	ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
@@ -280,13 +294,14 @@ static void supervisor_release(struct pf__supervisor *s)
 	pf__free(s);
 }
 
-/* The kernel may write more than the struct that we were compiled with. */
+/* The kernel may write more than the struct that we were compiled with. Without an answer there
+ * will be no filter; who needs none can do without. */
 static int ask_sizes(struct pf__supervisor *s)
 {
-	struct seccomp_notif_sizes sizes;
+	struct seccomp_notif_sizes sizes = {0};
 
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
-		return pf__fail(-errno, "this kernel cannot notify of system calls (seccomp):");
+		s->no_filter = -errno;
 	s->notif_size = sizes.seccomp_notif > sizeof(struct seccomp_notif)
 			    ? sizes.seccomp_notif
 			    : sizeof(struct seccomp_notif);

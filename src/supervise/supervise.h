@@ -143,8 +143,12 @@ int pf__call_absolute_path(const struct pf__call *call, int dirfd, const char *p
 ssize_t pf__call_fd_link(const struct pf__call *call, int fd, char *buf, size_t size);
 /* The process that the calling thread belongs to, or -1. */
 pid_t pf__call_process(const struct pf__call *call);
-/* A copy of the caller's descriptor, close-on-exec, or negative errno. */
+/* A copy of the caller's descriptor, close-on-exec, or negative errno: -ENOSYS when pidfd_getfd(2)
+ * is not to be had here at all, as in many containers. */
 int pf__call_get_fd(const struct pf__call *call, int fd);
+int pf__call_get_fd_of(const struct pf__call *call, pid_t process, int fd); /* who knows that */
+/* The thread that traces the caller; 0: none. */
+pid_t pf__call_tracer(const struct pf__call *call);
 
 /* ---- another call in the caller's place ------------------------------------------------------ */
 
@@ -163,20 +167,31 @@ struct pf__inject {
 	size_t nwords;
 	int fd; /* one of ours, not O_PATH, that it gets first, close-on-exec; -1: none */
 	unsigned arg_is_fd; /* bit i: args[i] becomes the number that fd has there */
-	bool close_fd;      /* the caller closes fd again afterwards, unless it has executed */
+	bool fd_is_in_data; /* and so do the 4 bytes of data at fd_at */
+	uint32_t fd_at;
+	bool close_fd; /* the caller closes fd again afterwards, unless it has executed */
+	/* If it succeeds: what the caller gets in the place of its result, or how the caller ends.
+	 */
+	bool has_value, then_exit;
+	int64_t value;
+	int exit_status;
+	bool unanswered; /* where it cannot be traced, it still waits for an answer */
 };
+/* The caller cannot be traced: somebody else does, or we may not. It got EPERM, if not unanswered.
+ */
+#define PF_CALL_UNTRACEABLE INT64_MIN
 /*
  * Answers the call, whatever happens. The calling thread is traced (ptrace) for a moment, and makes
  * the call itself, with its own credentials, descriptors and memory; its registers, stack and
  * signal mask are then as after the trapped call. Blocks while the call does.
  *
  * The result or negative errno, which the caller has got as well:
- * -EPERM   it cannot be traced: somebody else does, or the kernel does not let us
+ * PF_CALL_UNTRACEABLE
  * -EINTR   a signal has interrupted it: the caller gets EINTR, or makes its original call again,
  *          as its handler has it (SA_RESTART)
  * -ENOENT  it does not wait any more: a signal had interrupted the trapped call before
  * -ESRCH   it is gone. For an execve() that could be at any point
- * After execve() and execveat() 0 says that the new program runs.
+ * After execve() and execveat() 0 says that the new program runs, and with then_exit that it ends.
  *
  * Our process gets SIGCHLDs. The caller should not be a child of ours (but of a guardian, say): who
  * waits for a child that another thread of his process traces is told of its stops.
@@ -223,5 +238,7 @@ int pf__filter_build(const struct pf__supervisor *s, struct sock_fprog *prog);
 int pf__supervisor_listen(struct pf__supervisor *s, int listener);
 /* Load prog for the calling thread: the listener or negative errno. Async-signal-safe. */
 int pf__filter_load(const struct sock_fprog *prog);
+/* What that errno means, as a sentence. Returns it. */
+int pf__filter_refused(int err);
 
 #endif

@@ -4,9 +4,11 @@
 #include "base/errmsg.h"
 #include "launch/command.h"
 #include "launch/device.h"
+#include "launch/fusermount.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -114,12 +116,95 @@ static void programs(void **state)
 	assert_int_equal(pf__command_make(&c, (char *[]){NULL}, NULL), -EINVAL);
 }
 
+/* ---- fusermount ------------------------------------------------------------------------------ */
+
+/* Its words, separated by blanks: 'm' it mounts, 'u' unmounts, then 'z' and 'q'; mountpoint,
+ * options. */
+static void expect_words(const char *words, const char *kind, const char *mountpoint,
+			 const char *options)
+{
+	char text[256], have[4] = "", *argv[16], *save = NULL;
+	struct pf__fusermount f;
+	unsigned argc = 0;
+
+	snprintf(text, sizeof text, "%s", words);
+	for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	if (!kind) {
+		assert_int_equal(pf__fusermount_parse(&f, argc, argv), -ENOTSUP);
+	} else {
+		assert_int_equal(pf__fusermount_parse(&f, argc, argv), 0);
+		snprintf(have, sizeof have, "%s%s%s", f.unmount ? "u" : "m", f.lazy ? "z" : "",
+			 f.quiet ? "q" : "");
+		assert_string_equal(have, kind);
+		assert_string_equal(f.mountpoint, mountpoint);
+		assert_string_equal(f.options, options);
+	}
+	pf__fusermount_clear(&f);
+}
+
+static void fusermount_words(void **state)
+{
+	(void)state;
+	expect_words("fusermount3 -o rw,fsname=x -- /mnt", "m", "/mnt", "rw,fsname=x");
+	expect_words("fusermount3 -- -mnt", "m", "-mnt", "");
+	expect_words("fusermount /mnt -o ro", "m", "/mnt", "ro");
+	expect_words("fusermount -oro /mnt", "m", "/mnt", "ro");
+	expect_words("fusermount --options ro /mnt", "m", "/mnt", "ro");
+	expect_words("fusermount --options=ro /mnt", "m", "/mnt", "ro");
+	expect_words("fusermount -u /mnt", "u", "/mnt", "");
+	expect_words("fusermount -uz /mnt", "uz", "/mnt", "");
+	expect_words("fusermount3 --unmount --quiet --lazy -- /mnt", "uzq", "/mnt", "");
+	expect_words("fusermount3 -u -q -z -- mnt", "uzq", "mnt", "");
+	expect_words("fusermount3", NULL, NULL, NULL);
+	expect_words("fusermount3 -o", NULL, NULL, NULL);
+	expect_words("fusermount3 -u", NULL, NULL, NULL);
+	expect_words("fusermount3 -V", NULL, NULL, NULL);
+	expect_words("fusermount3 --version", NULL, NULL, NULL);
+	expect_words("fusermount3 --auto-unmount -- /mnt", NULL, NULL, NULL);
+	expect_words("fusermount3 --sync-init -o rw -- /mnt", NULL, NULL, NULL);
+	expect_words("fusermount3 -u /a /b", NULL, NULL, NULL);
+}
+
+static void expect_mount(const char *options, const char *source, const char *type,
+			 const char *data)
+{
+	struct pf__fusermount f = {.options = pf__strdup(options), .mountpoint = NULL};
+	struct pf__mount m = {.fd = -1, .tid = getpid(), .mountpoint = pf__strdup("/")};
+	char want[512];
+
+	assert_int_equal(pf__fusermount_describe(&f, &m), 0);
+	assert_string_equal(m.source, source);
+	assert_string_equal(m.fstype, type);
+	snprintf(want, sizeof want, data, geteuid(), getegid());
+	assert_string_equal(m.options, want);
+	pf__mount_clear(&m);
+	pf__fusermount_clear(&f);
+}
+
+static void fusermount_mounts(void **state)
+{
+#define IDS "rootmode=40000,user_id=%u,group_id=%u"
+	(void)state;
+	expect_mount("", "/dev/fuse", "fuse", IDS ",fsname=/dev/fuse");
+	expect_mount("rw,subtype=sshfs", "sshfs", "fuse.sshfs", IDS ",fsname=sshfs,subtype=sshfs");
+	expect_mount("ro,fsname=a\\,b,subtype=s,allow_other,max_read=4096", "a,b", "fuse.s",
+		     "allow_other,max_read=4096," IDS ",ro,fsname=a\\,b,subtype=s");
+	expect_mount("blkdev,fsname=/dev/sdz,rofs,nosuid", "/dev/sdz", "fuseblk",
+		     "rofs,nosuid," IDS ",fsname=/dev/sdz,blkdev");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(device_names), cmocka_unit_test(fuse_types),
-	    cmocka_unit_test(data_fd),      cmocka_unit_test(options_text),
-	    cmocka_unit_test(braces),       cmocka_unit_test(programs),
+	    cmocka_unit_test(device_names),
+	    cmocka_unit_test(fuse_types),
+	    cmocka_unit_test(data_fd),
+	    cmocka_unit_test(fusermount_words),
+	    cmocka_unit_test(fusermount_mounts),
+	    cmocka_unit_test(options_text),
+	    cmocka_unit_test(braces),
+	    cmocka_unit_test(programs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

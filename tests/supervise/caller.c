@@ -155,6 +155,30 @@ static void changes_directory(void)
 	CHECK(count_fds() == fds);
 }
 
+static void other_results(void)
+{
+	for (int i = 0; i < 20; i++) {
+		CHECK(syscall(SYS_chdir, "/pf/value") == 123456789012);
+		CHECK(syscall(SYS_chdir, "/pf/no-value") < 0 && errno == EBADF);
+		CHECK(syscall(SYS_chdir, "/pf/no-exit") < 0 && errno == EBADF);
+	}
+	CHECK(syscall(SYS_chdir, "/pf/if-traceable") < 0 && errno == EBADF);
+}
+
+static void number_in_data(void)
+{
+	char data[8];
+	struct stat st, dir;
+	int pipes[2], fd;
+
+	CHECK(pipe(pipes) == 0 && stat(scratch, &dir) == 0);
+	CHECK(syscall(SYS_truncate, "/pf/number", (long)pipes[1]) == 0);
+	CHECK(read(pipes[0], data, 8) == 8 && !memcmp(data, "abcd", 4));
+	memcpy(&fd, data + 4, 4);
+	CHECK(fd > pipes[1] && fstat(fd, &st) == 0);
+	CHECK(st.st_dev == dir.st_dev && st.st_ino == dir.st_ino);
+}
+
 #define BELOW 8192
 
 /* An openat() whose path is put onto the stack, between registers and memory full of patterns. */
@@ -338,6 +362,36 @@ static void stopped_and_continued(void)
 
 /* ---- executing ------------------------------------------------------------------------------ */
 
+static int wait_for(pid_t pid);
+
+static void *exit_by_call(void *arg)
+{
+	chdir("/pf/exits");
+	CHECK(0);
+	return NULL;
+}
+
+static void end_child(intptr_t threads)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		many((int)threads, exit_by_call);
+	CHECK(wait_for(pid) == 43);
+	pid = vfork();
+	if (pid == 0) {
+		syscall(SYS_chdir, "/pf/exits");
+		_exit(3);
+	}
+	CHECK(wait_for(pid) == 43);
+}
+
+static void ends(void)
+{
+	for (int i = 0; i < 20; i++)
+		end_child(1 + i % 4);
+}
+
 /* As which program it is executed stands in role.c; it exits with 42. */
 static char *const words[] = {(char *)"as-it-said", (char *)"lost", NULL};
 
@@ -442,6 +496,7 @@ static void traced_already(void)
 	if (pid == 0) {
 		raise(SIGSTOP);
 		CHECK(chdir("/pf/dir") < 0 && errno == EPERM);
+		CHECK(chdir("/pf/if-traceable") < 0 && errno == EXDEV);
 		CHECK(ping() == 0);
 		_exit(0);
 	}
@@ -498,6 +553,9 @@ static const struct {
     {"parallel", parallel},
     {"token", token},
     {"changes-directory", changes_directory},
+    {"other-results", other_results},
+    {"number-in-data", number_in_data},
+    {"ends", ends},
     {"unchanged", unchanged},
     {"opens", opens},
     {"small-stack", small_stack},

@@ -38,9 +38,29 @@ static enum pf__call_end on_access(void *ctx, struct pf__call *call)
 	return path_is(call, 1, "/pf/ping") ? returns(call, 0) : PF_CALL_PASS;
 }
 
+/* The number that our directory has there goes into its pipe. */
+static enum pf__call_end write_number(struct role *r, struct pf__call *call)
+{
+	const char data[8] = "abcd";
+	const struct pf__inject in = {.nr = SYS_write,
+				      .args = {call->args[1], 0, sizeof data},
+				      .data = data,
+				      .size = sizeof data,
+				      .arg_in_data = 1 << 1,
+				      .fd = r->dir,
+				      .fd_is_in_data = true,
+				      .fd_at = 4,
+				      .has_value = true};
+
+	return instead(call, &in);
+}
+
 static enum pf__call_end on_truncate(void *ctx, struct pf__call *call)
 {
 	struct role *r = ctx;
+
+	if (path_is(call, 0, "/pf/number"))
+		return write_number(r, call);
 
 	if (path_is(call, 0, "/pf/stuck")) {
 		r->stuck++;
@@ -71,6 +91,31 @@ static enum pf__call_end on_chmod(void *ctx, struct pf__call *call)
 
 /* ---- injections ------------------------------------------------------------------------------ */
 
+/* Another result, another end, another answer. */
+static enum pf__call_end on_special_chdir(struct pf__call *call)
+{
+	struct pf__inject in = {.nr = SYS_fchdir, .args = {(uint64_t)-1}, .fd = -1};
+
+	if (path_is(call, 0, "/pf/value") || path_is(call, 0, "/pf/exits"))
+		in.nr = SYS_getppid;
+	if (path_is(call, 0, "/pf/value") || path_is(call, 0, "/pf/no-value")) {
+		in.has_value = true;
+		in.value = 123456789012;
+		return instead(call, &in);
+	}
+	if (path_is(call, 0, "/pf/exits") || path_is(call, 0, "/pf/no-exit")) {
+		in.then_exit = true;
+		in.exit_status = 43;
+		return instead(call, &in);
+	}
+	if (!path_is(call, 0, "/pf/if-traceable"))
+		return PF_CALL_PASS;
+	in.unanswered = true;
+	return pf__call_instead(call, &in) == PF_CALL_UNTRACEABLE && pf__call_tracer(call)
+		   ? returns(call, -EXDEV)
+		   : PF_CALL_TAKEN;
+}
+
 static enum pf__call_end on_chdir(void *ctx, struct pf__call *call)
 {
 	struct role *r = ctx;
@@ -88,7 +133,7 @@ static enum pf__call_end on_chdir(void *ctx, struct pf__call *call)
 		close(in.fd);
 		return PF_CALL_TAKEN;
 	}
-	return PF_CALL_PASS;
+	return on_special_chdir(call);
 }
 
 static enum pf__call_end open_instead(struct role *r, struct pf__call *call, const char *name,

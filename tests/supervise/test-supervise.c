@@ -97,6 +97,9 @@ TRIAL(stuck_handlers_stop_nobody, "stuck", 0)
 TRIAL(many_callers, "parallel", 0)
 TRIAL(token_passes, "token", 0)
 TRIAL(changes_directory, "changes-directory", 0)
+TRIAL(other_results, "other-results", 0)
+TRIAL(number_in_data, "number-in-data", 0)
+TRIAL(ends, "ends", 0)
 TRIAL(nothing_changes, "unchanged", 0)
 TRIAL(opens, "opens", 0)
 TRIAL(opens_on_small_stack, "small-stack", 0)
@@ -200,6 +203,9 @@ static void interruptible_waits(void **state)
 	(void)state;
 	run_interruptible("stuck", 0);
 	run_interruptible("changes-directory", 0);
+	run_interruptible("other-results", 0);
+	run_interruptible("number-in-data", 0);
+	run_interruptible("ends", 0);
 	run_interruptible("unchanged", 0);
 	run_interruptible("opens", 0);
 	run_interruptible("small-stack", 0);
@@ -296,6 +302,9 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(many_callers),
 	    cmocka_unit_test(token_passes),
 	    cmocka_unit_test(changes_directory),
+	    cmocka_unit_test(other_results),
+	    cmocka_unit_test(number_in_data),
+	    cmocka_unit_test(ends),
 	    cmocka_unit_test(nothing_changes),
 	    cmocka_unit_test(opens),
 	    cmocka_unit_test(opens_on_small_stack),
