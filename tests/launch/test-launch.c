@@ -101,10 +101,9 @@ static void exits_before_mounting(void **state)
 	    start(&l, 0, "say=one", "say=Can't open image: No such file", "exit=1", NULL),
 	    -ENOTCONN,
 	    "fakeserver exited with status 1 before it mounted: Can't open image: No such file");
-	expect_failure(start(&l, 0, NULL), -ENOTCONN,
-		       "fakeserver exited with status 0 before it mounted");
+	expect_failure(start(&l, 0, NULL), -ENOTCONN, "fakeserver has ended before it mounted");
 	expect_failure(start(&l, 0, "daemon", "exit=3", NULL), -ENOTCONN,
-		       "fakeserver exited with status 0 before it mounted");
+		       "fakeserver has ended before it mounted");
 	expect_failure(start(&l, 0, "die", NULL), -ENOTCONN,
 		       "fakeserver was killed by signal 9 (Killed) before it mounted");
 	expect_failure(start(&l, 0, "open", "close", "exit=2", NULL), -ENOTCONN,

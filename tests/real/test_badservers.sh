@@ -66,7 +66,7 @@ check "no such program" fails 'no-such-server' portfire ls [ no-such-server {} ]
 check "a program that is no program" fails 'source/file' portfire ls [ ./source/file {} ] {}
 check "it ends with a message" fails 'status 3.*cannot open the image' \
 	portfire ls [ sh -c 'echo "cannot open the image" >&2; exit 3' server {} ] {}
-check "it ends without a word" fails 'status 0' portfire ls [ sh -c 'exit 0' server {} ] {}
+check "it ends without a word" fails 'has ended before it mounted' portfire ls [ sh -c 'exit 0' server {} ] {}
 check "it is killed" fails 'KILL\|signal 9\|Killed' portfire ls [ sh -c 'kill -9 $$' server {} ] {}
 check "it never mounts" fails 'sh.*mount\|mount.*sh' portfire ls --timeout 1 [ sh -c 'sleep 1000' server {} ] {}
 mounts_twice() {
