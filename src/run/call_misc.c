@@ -238,6 +238,7 @@ static int64_t unmount(struct job *j, const char *path, int flags)
 {
 	struct place p;
 	int64_t result;
+	bool inside;
 	size_t n;
 
 	result = place_find(j, AT_FDCWD, path,
@@ -249,9 +250,10 @@ static int64_t unmount(struct job *j, const char *path, int flags)
 	n = strlen(p.path);
 	while (n > 1 && p.path[n - 1] == '/')
 		p.path[--n] = '\0';
-	result = p.m ? 0 : PASS;
+	inside = p.m;
 	place_clear(&p); /* it would keep the mount busy */
-	return result ? result : mount_end(j->r, p.path, flags);
+	result = mount_end(j->r, p.path, flags, j->call->tid);
+	return result > 0 ? 0 : result == -EINVAL && !inside ? PASS : result;
 }
 
 enum pf__call_end on_umount(void *ctx, struct pf__call *call)
@@ -259,7 +261,7 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call)
 	struct job j = {.r = ctx, .call = call};
 	char path[PATH_MAX];
 
-	if (!mounts_any(j.r) || job_read_path(&j, call->args[0], path) < 0)
+	if (job_read_path(&j, call->args[0], path) < 0)
 		return call_end(&j, PASS);
 	return call_end(&j, unmount(&j, path, (int)call->args[1]));
 }
@@ -275,7 +277,7 @@ int64_t exec_fusermount(struct job *j)
 
 	if (pf__fusermount_read(&f, j->call))
 		return CONTINUE;
-	if (f.unmount && mounts_any(j->r))
+	if (f.unmount)
 		result = unmount(j, f.mountpoint, f.lazy ? MNT_DETACH : 0);
 	if (result == PASS) {
 		pf__fusermount_clear(&f);

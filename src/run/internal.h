@@ -62,8 +62,9 @@ void mount_put(struct mount *m);
 void mounts_sync(struct pf__run *r); /* FUSE_SYNCFS to all */
 bool mounts_any(struct pf__run *r);
 extern const struct pf__device_ops run_device_ops;
-/* umount2() of a canonical path. 0, -EINVAL not ours, -EBUSY. */
-int mount_end(struct pf__run *r, const char *path, int flags);
+/* umount2() of a canonical path by caller. 0; 1 it is not mounted any more, which its server need
+ * not know; -EINVAL not ours, -EBUSY. */
+int mount_end(struct pf__run *r, const char *path, int flags, pid_t caller);
 /* The text of mountinfo ("mountinfo") or of mounts ("mounts") with ours behind the kernel's of that
  * process: a memfd or negative errno. */
 int mount_table(struct pf__run *r, pid_t tgid, const char *kind);
@@ -374,6 +375,12 @@ int object_stat(struct job *j, struct object *o, struct stat *st);
 /* A file that may be executed, filled. 0 or errno. */
 int object_for_exec(struct job *j, struct place *p, struct object **o);
 
+/* A mount that has ended lately, and who served it. */
+struct former {
+	char *point;
+	pid_t server;
+};
+
 #define OBJECT_BUCKETS 1024
 
 struct pf__run {
@@ -384,6 +391,8 @@ struct pf__run {
 	uint64_t hold_bytes;
 	pthread_rwlock_t mounts_lock;
 	struct pf__list mounts;
+	struct former former[16]; /* mounts_lock */
+	unsigned next_former;
 	_Atomic unsigned n_mounts, next_mount;
 	unsigned mounting; /* threads that wait for INIT, or unmount; mounts_lock */
 	pthread_mutex_t who_lock;

@@ -394,6 +394,40 @@ static void *end_thread(void *arg)
 	return NULL;
 }
 
+/*
+ * Servers that see their device hang up unmount once more (libfuse looks for POLLERR, which a
+ * socket does not have), by a fusermount that would complain.
+ */
+static void note_former(struct pf__run *r, struct mount *m)
+{
+	pid_t server = m->inside ? pf__socket_holder(m->peer_ino, 0) : 0;
+	struct former *f;
+
+	if (server <= 0)
+		return;
+	pthread_rwlock_wrlock(&r->mounts_lock);
+	f = &r->former[r->next_former++ % (sizeof r->former / sizeof r->former[0])];
+	pf__free(f->point);
+	f->point = pf__strdup(m->point);
+	f->server = server;
+	pthread_rwlock_unlock(&r->mounts_lock);
+}
+
+static bool is_former(struct pf__run *r, const char *path, pid_t caller)
+{
+	bool found = false;
+
+	for (int depth = 0; caller > 1 && depth < 8 && !found;
+	     depth++, caller = pf__parent_of(caller)) {
+		pthread_rwlock_rdlock(&r->mounts_lock);
+		for (size_t i = 0; i < sizeof r->former / sizeof r->former[0]; i++)
+			found |= r->former[i].point && r->former[i].server == caller &&
+				 strcmp(r->former[i].point, path) == 0;
+		pthread_rwlock_unlock(&r->mounts_lock);
+	}
+	return found;
+}
+
 /* Takes over the reference, unless it fails. */
 static int end_found(struct pf__run *r, struct mount *m, int flags)
 {
@@ -408,6 +442,7 @@ static int end_found(struct pf__run *r, struct mount *m, int flags)
 	pthread_mutex_unlock(&m->lock);
 	if (again)
 		return -EINVAL;
+	note_former(r, m);
 	withdraw(r, m);
 	/* Detached, it goes on for those who have it open. */
 	if (!objects_sweep(r, m) || start_thread(r, end_thread, m))
@@ -415,11 +450,11 @@ static int end_found(struct pf__run *r, struct mount *m, int flags)
 	return 0;
 }
 
-int mount_end(struct pf__run *r, const char *path, int flags)
+int mount_end(struct pf__run *r, const char *path, int flags, pid_t caller)
 {
 	bool exact;
 	struct mount *m = mount_of(r, path, strlen(path), &exact);
-	int err = m && exact ? end_found(r, m, flags) : -EINVAL;
+	int err = m && exact ? end_found(r, m, flags) : is_former(r, path, caller) ? 1 : -EINVAL;
 
 	if (err)
 		mount_put(m);

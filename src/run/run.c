@@ -141,6 +141,8 @@ void pf__run_free(struct pf__run *r)
 
 		mount_put(pf__list_entry(l, struct mount, link));
 	}
+	for (size_t i = 0; i < sizeof r->former / sizeof r->former[0]; i++)
+		pf__free(r->former[i].point);
 	pthread_rwlock_destroy(&r->mounts_lock);
 	pthread_mutex_destroy(&r->who_lock);
 	pthread_mutex_destroy(&r->objects_lock);
