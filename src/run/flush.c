@@ -365,19 +365,18 @@ static void end_reading(struct object *o)
 	o->held = false;
 }
 
-void flush_if_closed(struct object *o)
+bool flush_if_closed(struct object *o)
 {
+	bool open;
+
 	pthread_mutex_lock(&o->lock);
 	if (o->written && !hold_has_writers(o))
 		end_writing(o);
 	if (!o->written && (o->held || o->reader) && !hold_in_use(o))
 		end_reading(o);
+	open = o->written || o->held || o->reader;
 	pthread_mutex_unlock(&o->lock);
-}
-
-static bool is_kept(const struct object *o)
-{
-	return o->written || o->held || o->reader;
+	return open;
 }
 
 /*
@@ -391,8 +390,7 @@ static void look_again(struct pf__run *r)
 	pf__list_for_each_safe (pos, tmp, &r->closing) {
 		struct object *o = pf__list_entry(pos, struct object, closing);
 
-		flush_if_closed(o);
-		if (is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
+		if (flush_if_closed(o) && run_now_ms() - o->told < AGAIN_MS)
 			continue;
 		pf__list_del(&o->closing);
 		atomic_fetch_sub(&r->n_closing, 1);
@@ -416,8 +414,7 @@ static void told_of_close(struct pf__run *r, struct object *o)
 		end_listing(o);
 		return;
 	}
-	flush_if_closed(o);
-	if (!is_kept(o)) {
+	if (!flush_if_closed(o)) {
 		object_drop(o);
 		return;
 	}

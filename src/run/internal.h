@@ -201,7 +201,7 @@ int flush_truncated(struct object *o, size_t length);
 /* Send what differs. Under o->lock. 0 or negative errno. */
 int flush_object(struct object *o);
 /* If nobody has it open any more, or nobody for writing: send, release. Not under o->lock. */
-void flush_if_closed(struct object *o);
+bool flush_if_closed(struct object *o); /* is it still open? */
 /* Those that were closed: send, release, forget. Drains what inotify has told. */
 void flush_closed(struct pf__run *r);
 /* The same, at each call: not for long when another does it. */
