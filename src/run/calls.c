@@ -173,6 +173,21 @@ static int64_t let_pass(struct job *j, const struct spec *s)
 	return CONTINUE;
 }
 
+/* No path, but a descriptor: what fstat(3) does. */
+static int64_t do_descriptor(struct job *j, const struct spec *s, int fd, struct place *p)
+{
+	int err;
+
+	p->o = object_of_fd(j->r, j->call, fd);
+	if (!p->o)
+		return CONTINUE;
+	p->m = mount_get(p->o->m);
+	p->magic = p->detour = false;
+	p->path[0] = '\0';
+	err = job_view(j, p->m);
+	return err ? err : s->path_fn(j, p, s);
+}
+
 static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs, struct place *p)
 {
 	struct pf__call *call = j->call;
@@ -193,6 +208,8 @@ static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs
 	if (got < 0)
 		return CONTINUE; /* the kernel says what is wrong */
 	n = (size_t)got;
+	if (!n && flags & PLACE_EMPTY && dirfd != AT_FDCWD)
+		return do_descriptor(j, s, dirfd, p);
 	if (quickly_outside(j, dirfd, &path, &n, abs, flags))
 		return let_pass(j, s);
 	err = place_find(j, dirfd, path, flags, p);

@@ -29,6 +29,7 @@
 #define QUICK_MS     100
 #define READERS_MS   20 /* how long those that were only read stay open at the server */
 #define AGAIN_MS     50
+#define UNSEEN_MS    20 /* how far a file's mtime may move at close, if nobody has asked for it */
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
@@ -239,6 +240,19 @@ static int send_size(struct object *o, off_t size)
 	return err ? err : base_resize(o, (size_t)size);
 }
 
+/* Its time of this write is as good as ours: nobody has seen ours, and they are not far apart. */
+static bool server_time_will_do(const struct object *o, const struct stat *st)
+{
+	struct timespec now;
+
+	if (atomic_load(&o->seen))
+		return false;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return (now.tv_sec - st->st_mtim.tv_sec) * 1000 +
+		   (now.tv_nsec - st->st_mtim.tv_nsec) / 1000000 <
+	       UNSEEN_MS;
+}
+
 /* Programs have seen this time: it stays. */
 static void send_mtime(struct object *o, const struct stat *st)
 {
@@ -247,10 +261,11 @@ static void send_mtime(struct object *o, const struct stat *st)
 	if (!o->sent && st->st_mtim.tv_sec == o->sent_mtime.tv_sec &&
 	    st->st_mtim.tv_nsec == o->sent_mtime.tv_nsec)
 		return;
-	if (!pf_futimens(o->writer, times)) {
-		o->sent_mtime = st->st_mtim;
-		o->sent = false;
-	}
+	if (!server_time_will_do(o, st) && pf_futimens(o->writer, times))
+		return;
+	o->sent_mtime = st->st_mtim;
+	o->sent = false;
+	atomic_store(&o->seen, false);
 }
 
 static int send_all(struct object *o, bool last)

@@ -96,9 +96,12 @@ void hold_overlay(struct object *o, struct stat *st)
 		return;
 	st->st_size = mem.st_size;
 	st->st_blocks = mem.st_blocks;
-	st->st_mtim = mem.st_mtim;
 	/* What the server has not got yet has changed the file. */
-	if (!same_time(mem.st_mtim, o->sent_mtime) && is_later(mem.st_ctim, st->st_ctim))
+	if (same_time(mem.st_mtim, o->sent_mtime))
+		return;
+	atomic_store(&o->seen, true);
+	st->st_mtim = mem.st_mtim;
+	if (is_later(mem.st_ctim, st->st_ctim))
 		st->st_ctim = mem.st_ctim;
 }
 

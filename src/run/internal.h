@@ -141,6 +141,7 @@ struct object {
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
+	_Atomic bool seen;   /* programs know of an mtime that the server has not */
 	bool sent;           /* data after that, which gave it another time there */
 	int error;           /* of writing back, until fsync tells it */
 	off_t compared_size; /* when all of it was compared last */
