@@ -185,14 +185,22 @@ int pf__call_write(const struct pf__call *call, uint64_t address, const void *bu
 }
 
 /* Page by page: what follows a string's page need not be mapped. */
+#define FIRST_GUESS 256
+
 ssize_t pf__call_peek_string(const struct pf__call *call, uint64_t address, char *buf, size_t size)
 {
 	size_t have = 0;
 
 	while (have < size) {
 		size_t page = 4096 - ((address + have) & 4095), n = size - have;
-		ssize_t got = peek(call, address + have, buf + have, n < page ? n : page);
+		ssize_t got;
 		char *end;
+
+		if (page > n)
+			page = n;
+		if (!have && page > FIRST_GUESS) /* most are short */
+			page = FIRST_GUESS;
+		got = peek(call, address + have, buf + have, page);
 
 		if (got < 0)
 			return got;
