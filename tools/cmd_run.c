@@ -20,7 +20,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -233,17 +232,6 @@ static void leave_group(void *ctx, pid_t program)
 	front_started(program);
 }
 
-/* Each file that the program opens is one of ours, too. It has its own limit already. */
-static void raise_limit(void)
-{
-	struct rlimit files;
-
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 static int start_program(struct job *job)
 {
 	const struct run_origin *origin = front_origin();
@@ -267,7 +255,9 @@ static int start_program(struct job *job)
 
 	switch (-err) {
 	case 0:
-		raise_limit();
+		/* Each file that the program opens is one of ours, too. It has its own limit
+		 * already. */
+		pf__run_limits(job->run, true);
 		return 0;
 	case ENOENT:
 	case ENOTDIR:

@@ -37,7 +37,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 
 			while (n > 1 && p->path[n - 1] == '/')
 				p->path[--n] = '\0';
-			err = object_of_file(j->r, p->m, file, p->path, &o);
+			err = object_of_directory(j->r, p->m, file, p->path, &o);
 		}
 		pf_close(file);
 		if (err)
@@ -190,22 +190,37 @@ static int open_listing(struct job *j, struct object *o)
 	return err;
 }
 
-static int copy_of_fd(struct job *j)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, j->who->tgid, 0), fd;
+/* Newer than Debian 12's headers: of a thread, whose table may not be its process's. Linux 6.9. */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
 
+/* The caller's own descriptor, whose position we move. Another thread may have put something else
+ * in its place meanwhile, that we must not touch. */
+static int copy_of_fd(struct job *j, const struct object *o)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, j->call->tid, PIDFD_THREAD), fd;
+	struct stat st;
+
+	if (pidfd < 0 && errno == EINVAL)
+		pidfd = (int)syscall(SYS_pidfd_open, j->who->tgid, 0);
 	if (pidfd < 0)
 		return -errno;
 	fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)j->call->args[0], 0);
 	if (fd < 0)
 		fd = -errno;
 	close(pidfd);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != o->dev || st.st_ino != o->ino)) {
+		close(fd);
+		return -EBADF;
+	}
 	return fd;
 }
 
 static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
 {
-	size_t room = (unsigned)j->call->args[2];
+	int count = (int)j->call->args[2];
+	size_t room = (size_t)count;
 	PF_AUTO_FREE char *buf = NULL;
 	off_t pos = lseek(fd, 0, SEEK_CUR);
 	uint64_t at = (uint64_t)pos;
@@ -214,6 +229,8 @@ static int64_t list_through(struct job *j, struct object *o, int fd, bool old)
 
 	if (pos < 0)
 		return -errno;
+	if (count < 0)
+		return -EINVAL;
 	if (room > LIST_MAX)
 		room = LIST_MAX;
 	buf = pf__malloc(room ? room : 1);
@@ -240,7 +257,7 @@ int64_t on_getdents(struct job *j, struct object *o)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
-	fd = copy_of_fd(j);
+	fd = copy_of_fd(j, o);
 	if (fd < 0)
 		return fd;
 	result = list_through(j, o, fd, j->call->nr != __NR_getdents64);

@@ -112,6 +112,8 @@ int flush_begin(struct object *o)
 
 	if (o->written)
 		return 0;
+	if (objects_full(o->run))
+		return -ENFILE;
 	if (fstat(o->fd, &st) < 0)
 		return -errno;
 	base_close(o);
@@ -275,18 +277,27 @@ int flush_object(struct object *o)
 
 /* ---- what cannot be written back ------------------------------------------------------------- */
 
+/* With its holes: it may be far larger than any disk. */
 static int copy_out(const struct object *o, int to)
 {
 	char buf[65536];
+	struct stat st;
 	off_t at = 0;
-	ssize_t n;
 
-	while ((n = pread(o->fd, buf, sizeof buf, at)) > 0) {
-		if (write(to, buf, (size_t)n) != n)
-			return -EIO;
+	if (fstat(o->fd, &st) < 0)
+		return -errno;
+	while ((at = next_data(o->fd, at, st.st_size)) < st.st_size) {
+		ssize_t n = pread(o->fd, buf, sizeof buf, at);
+
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		errno = 0;
+		if (pwrite(to, buf, (size_t)n, at) != n)
+			return errno ? -errno : -ENOSPC;
 		at += n;
 	}
-	return n < 0 ? -errno : 0;
+	/* Of a hole at the end there is nothing to keep but its size. */
+	return ftruncate(to, st.st_size) < 0 && errno != EFBIG ? -errno : 0;
 }
 
 static void keep(struct object *o, int why)

@@ -147,6 +147,7 @@ struct object {
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */
+	_Atomic bool to_work_in; /* made for chdir(), and never listed */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
 };
@@ -160,6 +161,9 @@ struct object *object_by_inode(struct pf__run *r, const void *inode);
  */
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		   struct object **o);
+/* One to work in, which others may do already. */
+int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+			struct object **o);
 /* The object behind the caller's descriptor, or /proc/TID/NAME, referenced; NULL. */
 struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd);
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name);
@@ -174,6 +178,8 @@ void objects_renamed(struct pf__run *r, const char *from, const char *to);
 void objects_exchanged(struct pf__run *r, const char *from, const char *to);
 void objects_removed(struct pf__run *r, const char *path);
 void objects_linked(struct object *o, const char *path);
+/* No further one can be made, none opened for writing. */
+bool objects_full(const struct pf__run *r);
 /* Forget it, if nobody but the caller, whose reference goes, has it. */
 void object_drop(struct object *o);
 /* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
@@ -349,6 +355,7 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call);
 enum pf__call_end on_mount(void *ctx, struct pf__call *call);
 enum pf__call_end on_bind(void *ctx, struct pf__call *call);
 enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
+enum pf__call_end on_lease(void *ctx, struct pf__call *call);
 
 /* ---- call_open.c */
 /* Give the caller a descriptor of o. */
@@ -370,6 +377,7 @@ struct pf__run {
 	struct pf__supervisor *s;
 	struct pf__devices *devices;
 	uint64_t hold_bytes;
+	_Atomic unsigned max_fds; /* that objects may have */
 	pthread_rwlock_t mounts_lock;
 	struct pf__list mounts;
 	_Atomic unsigned n_mounts, next_mount;
@@ -383,6 +391,7 @@ struct pf__run {
 	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
 	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;
 	_Atomic unsigned n_objects, sweep;
+	_Atomic int64_t full_until; /* ms; no use to look for objects that nobody has */
 	_Atomic unsigned given, given_dirs, n_written, round;
 	char *private; /* where private directories are */
 	int private_fd;

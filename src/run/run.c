@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
@@ -107,6 +108,32 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	}
 	*out = r;
 	return 0;
+}
+
+/*
+ * A quarter of the descriptors, but 2,048 at most, are not for files of programs. Who may have more
+ * than his hard limit says is told to have enough.
+ */
+void pf__run_limits(struct pf__run *r, bool raise)
+{
+	const rlim_t enough = 400000;
+	struct rlimit files, more;
+	rlim_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &files)) {
+		atomic_store(&r->max_fds, 768);
+		return;
+	}
+	if (raise) {
+		more.rlim_cur = more.rlim_max = files.rlim_max < enough ? enough : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &more)) {
+			more.rlim_cur = more.rlim_max = files.rlim_max;
+			setrlimit(RLIMIT_NOFILE, &more);
+		}
+		getrlimit(RLIMIT_NOFILE, &files);
+	}
+	n = files.rlim_cur < enough ? files.rlim_cur : enough;
+	atomic_store(&r->max_fds, (unsigned)(n - (n < 8192 ? n / 4 : 2048)));
 }
 
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run)

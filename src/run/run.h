@@ -32,6 +32,9 @@ int pf__run_new(struct pf__run **run, const struct pf__run_config *config);
  * it). fs stays the caller's and must live until pf__run_free(). 0, -EBUSY, -ENOMEM, -EINVAL.
  */
 int pf__run_add(struct pf__run *run, struct pf_fs *fs, const char *mountpoint);
+/* How many files programs may have open: what our limit of descriptors allows. raise: as high as it
+ * may be. */
+void pf__run_limits(struct pf__run *run, bool raise);
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run);
 /*
  * What programs have written goes to the servers, and waits for it. The number of files, since the
