@@ -72,7 +72,7 @@ static void on_event(void *ctx, enum pf__guard_event event, int status)
 /* On any thread. */
 static void say(void *ctx, const char *line)
 {
-	complain_plain("%s", line);
+	announce(line);
 }
 
 /* True: the program has ended, or we cannot know any more. */
@@ -278,8 +278,10 @@ static int start_program(struct job *job)
 static int set_up(struct job *job, char **words, size_t n)
 {
 	struct session *session = job->session;
-	const struct pf__run_config config = {
-	    .options = &session->options, .hold_bytes = options.hold_bytes, .say = say};
+	const struct pf__run_config config = {.options = &session->options,
+					      .hold_bytes = options.hold_bytes,
+					      .say = say,
+					      .interrupted = interrupted};
 	int err;
 
 	job->mountpoints = calloc(session->n_servers + 1, sizeof(*job->mountpoints));

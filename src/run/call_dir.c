@@ -142,15 +142,47 @@ static size_t put_entry(char *buf, size_t room, const struct pf_dirent *e, bool 
 	return n;
 }
 
-/* Entries from cookie *at on. Bytes in buf, or negative errno. Under o->lock. */
+/*
+ * Positions are not negative, cookies are 64 bits of the server's own. One that is no position gets
+ * a number in this range, which is good until the directory is read from its beginning.
+ */
+#define FAR_BEGIN (1ull << 62)
+
+static uint64_t cookie_at(const struct object *o, uint64_t pos)
+{
+	return pos >= FAR_BEGIN && pos - FAR_BEGIN < o->nfar ? o->far[pos - FAR_BEGIN] : pos;
+}
+
+/* (uint64_t)-1: out of memory. Under o->lock. */
+static uint64_t position_of(struct object *o, uint64_t cookie)
+{
+	if (cookie <= INT64_MAX)
+		return cookie;
+	if (o->nfar && o->far[o->nfar - 1] == cookie)
+		return FAR_BEGIN + o->nfar - 1;
+	if (!(o->nfar & (o->nfar - 1))) { /* no room */
+		size_t room = o->nfar ? 2 * (size_t)o->nfar : 1;
+		uint64_t *more = pf__realloc(o->far, room * sizeof *more);
+
+		if (!more)
+			return (uint64_t)-1;
+		o->far = more;
+	}
+	o->far[o->nfar] = cookie;
+	return FAR_BEGIN + o->nfar++;
+}
+
+/* Entries from position *at on. Bytes in buf, or negative errno. Under o->lock. */
 static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool old)
 {
 	struct pf_dirent e;
 	size_t have = 0;
 	int got = 0;
 
+	if (*at == 0)
+		o->nfar = 0;
 	if (o->listing_at != *at || *at == 0) {
-		int err = pf_seekdir(o->listing, *at);
+		int err = pf_seekdir(o->listing, cookie_at(o, *at));
 
 		if (err)
 			return err;
@@ -161,9 +193,10 @@ static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool
 		got = pf_readdir(o->listing, &e);
 		if (got <= 0)
 			break;
-		n = put_entry(buf + have, room - have, &e, old);
+		e.off = position_of(o, e.off);
+		n = e.off == (uint64_t)-1 ? 0 : put_entry(buf + have, room - have, &e, old);
 		if (!n) {
-			pf_seekdir(o->listing, *at);
+			pf_seekdir(o->listing, cookie_at(o, *at));
 			break;
 		}
 		have += n;

@@ -122,6 +122,8 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 		pf_close(file);
 	} else {
 		err = keep_handle(o, file, flags);
+		if (flags & O_TRUNC) /* of what was there before */
+			o->error = 0;
 		object_watch(o, (flags & O_ACCMODE) != O_RDONLY);
 	}
 	if (!err)

@@ -346,8 +346,10 @@ static void end_writing(struct object *o)
 	closed = writer ? pf_close(writer) : 0;
 	if (!err && !unlinked)
 		err = closed;
-	if (err)
+	if (err) {
 		keep(o, err);
+		o->error = err; /* for who renames it, or asks by fsync */
+	}
 	o->written = false;
 	atomic_fetch_sub(&o->run->n_written, 1);
 	base_close(o);
@@ -376,82 +378,133 @@ static bool is_kept(const struct object *o)
 	return o->written || o->held || o->reader;
 }
 
-/*
- * The kernel tells of a close before it counts one writer or reader less. Who is told in between
- * finds it in use: it is looked at again for a while.
- */
-static void look_again(struct pf__run *r)
-{
-	struct pf__list *pos, *tmp;
-
-	pf__list_for_each_safe (pos, tmp, &r->closing) {
-		struct object *o = pf__list_entry(pos, struct object, closing);
-
-		flush_if_closed(o);
-		if (is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
-			continue;
-		pf__list_del(&o->closing);
-		atomic_fetch_sub(&r->n_closing, 1);
-		object_drop(o);
-	}
-}
-
 static void end_listing(struct object *o)
 {
 	pthread_mutex_lock(&o->lock);
 	if (o->listing)
 		pf_close(pf__take(o->listing, NULL));
 	pthread_mutex_unlock(&o->lock);
-	object_drop(o);
 }
 
-/* Takes over the reference. */
-static void told_of_close(struct pf__run *r, struct object *o)
+/*
+ * One of r->closing, under flush_lock, which is not held meanwhile: a server may take its time, and
+ * nobody shall wait for it who has no need to.
+ *
+ * The kernel tells of a close before it counts one writer or reader less. Who is told in between
+ * finds it in use: it is looked at again for a while.
+ */
+static void settle(struct pf__run *r, struct object *o)
 {
-	if (o->kind == OBJECT_DIR) {
+	o->settling = run_now_ms();
+	pthread_mutex_unlock(&r->flush_lock);
+	if (o->kind == OBJECT_DIR)
 		end_listing(o);
+	else
+		flush_if_closed(o);
+	pthread_mutex_lock(&r->flush_lock);
+	o->settling = 0;
+	pthread_cond_broadcast(&r->settled);
+	if (o->kind != OBJECT_DIR && is_kept(o) && run_now_ms() - o->told < AGAIN_MS)
 		return;
-	}
-	flush_if_closed(o);
-	if (!is_kept(o)) {
-		object_drop(o);
-		return;
-	}
-	o->told = run_now_ms();
-	if (!pf__list_empty(&o->closing)) {
-		object_put(o);
-		return;
-	}
-	pf__list_add_tail(&r->closing, &o->closing);
-	atomic_fetch_add(&r->n_closing, 1);
+	pf__list_del(&o->closing);
+	atomic_fetch_sub(&r->n_closing, 1);
+	pthread_mutex_unlock(&r->flush_lock);
+	object_drop(o);
+	pthread_mutex_lock(&r->flush_lock);
 }
 
+/* The next that this round has not looked at. Under flush_lock. */
+static struct object *next_closing(struct pf__run *r, const struct mount *m, unsigned round)
+{
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &r->closing) {
+		struct object *o = pf__list_entry(pos, struct object, closing);
+
+		if (!o->settling && o->looked != round && (!m || o->m == m)) {
+			o->looked = round;
+			return o;
+		}
+	}
+	return NULL;
+}
+
+static void settle_all(struct pf__run *r, const struct mount *m)
+{
+	unsigned round = ++r->look;
+	struct object *o;
+
+	while ((o = next_closing(r, m, round)))
+		settle(r, o);
+}
+
+/* Into r->closing. Under flush_lock. */
 static void drain(struct pf__run *r, bool writes)
 {
 	_Alignas(struct inotify_event) char buf[4096];
 	ssize_t n;
 
-	if (writes)
-		look_again(r);
 	while ((n = read(r->inotify[writes], buf, sizeof buf)) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
 			struct object *o =
 			    e->mask & IN_CLOSE ? object_by_watch(r, writes, e->wd) : NULL;
 
-			if (o)
-				told_of_close(r, o);
 			at += (ssize_t)(sizeof *e + e->len);
+			if (!o)
+				continue;
+			o->told = run_now_ms();
+			if (!pf__list_empty(&o->closing)) {
+				object_put(o);
+				continue;
+			}
+			pf__list_add_tail(&r->closing, &o->closing);
+			atomic_fetch_add(&r->n_closing, 1);
 		}
 	}
 }
 
-void flush_closed(struct pf__run *r)
+/* What others have begun, unless that takes too long. Under flush_lock. */
+static void await_others(struct pf__run *r)
+{
+	struct timespec until;
+	struct pf__list *pos;
+	bool wait;
+
+	do {
+		int64_t now = run_now_ms();
+
+		wait = false;
+		pf__list_for_each (pos, &r->closing) {
+			const struct object *o = pf__list_entry(pos, struct object, closing);
+
+			wait |= o->settling && now - o->settling < QUICK_MS;
+		}
+		if (!wait)
+			return;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += QUICK_MS / 4 * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_nsec -= 1000000000L;
+			until.tv_sec++;
+		}
+		pthread_cond_timedwait(&r->settled, &r->flush_lock, &until);
+	} while (wait);
+}
+
+static void flush_closed_of(struct pf__run *r, const struct mount *m)
 {
 	pthread_mutex_lock(&r->flush_lock);
 	drain(r, true);
 	drain(r, false);
+	settle_all(r, m);
+	await_others(r);
 	pthread_mutex_unlock(&r->flush_lock);
+}
+
+void flush_closed(struct pf__run *r)
+{
+	flush_closed_of(r, NULL);
 }
 
 /*
@@ -460,21 +513,12 @@ void flush_closed(struct pf__run *r)
  */
 void flush_closed_quick(struct pf__run *r)
 {
-	struct timespec until;
-
 	if (!hold_any_written(r))
 		return;
-	if (pthread_mutex_trylock(&r->flush_lock)) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += QUICK_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
-		if (pthread_mutex_timedlock(&r->flush_lock, &until))
-			return;
-	}
+	pthread_mutex_lock(&r->flush_lock);
 	drain(r, true);
+	settle_all(r, NULL);
+	await_others(r);
 	pthread_mutex_unlock(&r->flush_lock);
 }
 
@@ -512,13 +556,15 @@ void flush_all(struct pf__run *r, struct mount *m)
 {
 	unsigned round = atomic_fetch_add(&r->round, 1) + 1;
 	struct object *o;
+	int err;
 
-	flush_closed(r);
+	flush_closed_of(r, m);
 	while ((o = next_written(r, m, round))) {
 		flush_if_closed(o);
 		pthread_mutex_lock(&o->lock);
-		if (flush_object(o))
-			o->error = o->error ? o->error : -EIO;
+		err = flush_object(o);
+		if (err && !o->error)
+			o->error = err;
 		pthread_mutex_unlock(&o->lock);
 		object_put(o);
 	}

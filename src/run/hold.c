@@ -132,7 +132,7 @@ static int64_t read_sparse(const struct filling *f, uint64_t size)
 		if (hole <= data)
 			return hole < 0 ? hole : -EIO;
 		n = read_range(f, (uint64_t)data, (uint64_t)hole);
-		if (n < 0)
+		if (n < hole) /* an error, or the file ends before its size says so */
 			return n;
 		at = hole;
 		if ((uint64_t)at >= size)

@@ -140,9 +140,11 @@ struct object {
 	struct timespec mtime, ctime; /* the server's, when base was */
 	struct timespec sent_mtime;
 	bool sent;               /* data after that, which gave it another time there */
-	int error;               /* of writing back, until fsync tells it */
+	_Atomic int error;       /* of writing back, until fsync or rename tells it */
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
+	int64_t settling;        /* ms; somebody does since then; 0: nobody; the same */
+	unsigned looked;         /* by this round of settle_all(); the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
 	/* directories */
 	_Atomic bool
@@ -150,10 +152,16 @@ struct object {
 	_Atomic bool to_work_in; /* made for chdir(), and never listed */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
+	uint64_t *far; /* cookies that are no positions (call_dir.c) */
+	unsigned nfar;
 };
 
 int objects_open(struct pf__run *r);
 void objects_close(struct pf__run *r);
+/* private.c. 0 or negative errno; a directory in it with nothing but files in it. */
+int private_open(struct pf__run *r);
+void private_close(struct pf__run *r);
+void private_remove(int dir, const char *name);
 /* The object that a stand-in belongs to, referenced; NULL: none of ours. */
 struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino);
 struct object *object_by_inode(struct pf__run *r, const void *inode);
@@ -216,6 +224,25 @@ void hold_overlay(struct object *o, struct stat *st);
 bool hold_any_written(struct pf__run *r);
 int flush_thread_start(struct pf__run *r);
 void flush_thread_stop(struct pf__run *r);
+
+/* ---- patience.c ------------------------------------------------------------------------------ */
+
+struct patience {
+	struct pf__run *r;
+	const struct mount *m;
+	unsigned ms;
+	bool gives_up, told, given_up, runs;
+	int wake;
+	unsigned long thread;
+};
+/*
+ * Until patience_end(), while the caller waits for m's server (NULL: all): when nothing was
+ * answered for ms, say so, or give up, so that what waits for an answer fails; the latter anyway
+ * when the user asks for an end. With mounts_lock not held.
+ */
+void patience_begin(struct patience *p, struct pf__run *r, const struct mount *m, unsigned ms,
+		    bool gives_up);
+void patience_end(struct patience *p);
 
 /* ---- where a path leads ---------------------------------------------------------------------- */
 
@@ -401,8 +428,10 @@ struct pf__run {
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;
 	_Atomic unsigned n_closing;
-	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
-	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
+	struct pf__list closing;    /* those told of, until all is done; flush_lock */
+	unsigned look;              /* rounds; flush_lock */
+	pthread_cond_t settled;     /* one of closing was; flush_lock, CLOCK_MONOTONIC */
+	pthread_mutex_t flush_lock; /* who drains inotify */
 	unsigned long flush_thread;
 	bool flush_running;
 	_Atomic bool ending;

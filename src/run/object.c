@@ -7,7 +7,6 @@
  * for in /proc (working directories send no event when they change).
  */
 #include "base/hash.h"
-#include "launch/command.h"
 #include "run/internal.h"
 #include "vfs/file.h"
 #include <dirent.h>
@@ -21,32 +20,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SWEEP_KEEP_MS 100  /* before the sweep began: our clock is a coarse one */
-#define FULL_MS       1000 /* until another look for what is not in use, when all is */
-#define MANY_OBJECTS  2048 /* directories are swept beyond that */
-
-/* Where making a directory costs next to nothing, or wherever it may be. */
-static int private_directory(char **path)
-{
-	*path = pf__strdup("/dev/shm/portfire-XXXXXX");
-	if (*path && mkdtemp(*path))
-		return 0;
-	pf__free(pf__take(*path, NULL));
-	return pf__private_directory(path);
-}
+#define SWEEP_KEEP_MS 100   /* before the sweep began: our clock is a coarse one */
+#define FULL_MS       1000  /* until another look for what is not in use, when all is */
+#define ERROR_KEEP_MS 60000 /* an error that nobody has been told of */
+#define MANY_OBJECTS  2048  /* directories are swept beyond that */
 
 int objects_open(struct pf__run *r)
 {
 	PF_AUTO_CLOSE int fd = memfd_create("portfire", MFD_CLOEXEC);
 	struct stat st;
-	int err = private_directory(&r->private);
+	int err = private_open(r);
 
 	if (err)
 		return err;
 	pf__run_limits(r, false);
-	chmod(r->private, 0711); /* who executes may be somebody else */
-	r->private_fd = open(r->private, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (r->private_fd < 0 || fd < 0 || fstat(r->private_fd, &st) < 0)
+	if (fd < 0 || fstat(r->private_fd, &st) < 0)
 		return -errno;
 	r->private_dev = st.st_dev;
 	if (fstat(fd, &st) < 0)
@@ -244,27 +232,13 @@ static int make_stand_in(struct object *o, struct pf_file *file)
 	return 0;
 }
 
-/* A directory with nothing but files in it. */
-static void remove_files(struct pf__run *r, const char *name)
-{
-	int fd = openat(r->private_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	while (d && (e = readdir(d)))
-		unlinkat(fd, e->d_name, 0);
-	if (d)
-		closedir(d);
-	unlinkat(r->private_fd, name, AT_REMOVEDIR);
-}
-
 /* What it was executed by. */
 static void remove_link(struct object *o)
 {
 	char name[32];
 
 	snprintf(name, sizeof name, "x%u", o->private_number);
-	remove_files(o->run, name);
+	private_remove(o->run->private_fd, name);
 }
 
 /* Nobody else knows it. */
@@ -296,6 +270,7 @@ static void object_free(struct object *o)
 		remove_link(o);
 	base_close(o);
 	pf__free(o->path);
+	pf__free(o->far);
 	mount_put(o->m);
 	pthread_mutex_destroy(&o->lock);
 	pf__free(o);
@@ -661,6 +636,9 @@ static void take_unused(struct pf__run *r, const struct mount *m, int64_t began,
 		if ((m && o->m != m) || atomic_load(&o->refs) > 1 || o->written ||
 		    in_use(o, began, m, marks))
 			continue;
+		/* Somebody shall be told yet. */
+		if (o->error && !m && began - o->used < ERROR_KEEP_MS)
+			continue;
 		leave(r, o);
 		pf__list_add_tail(dead, &o->all);
 	}
@@ -672,7 +650,7 @@ void object_drop(struct object *o)
 	bool drop;
 
 	pthread_mutex_lock(&r->objects_lock);
-	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written &&
+	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written && !o->error &&
 	       (o->kind == OBJECT_DIR ? !o->worked_in : !hold_in_use(o));
 	if (drop) {
 		leave(r, o);
@@ -725,11 +703,5 @@ void objects_close(struct pf__run *r)
 	for (int i = 0; i < 2; i++)
 		if (r->inotify[i] >= 0)
 			close(r->inotify[i]);
-	if (r->private_fd >= 0) {
-		remove_files(r, "."); /* fifos and sockets */
-		close(r->private_fd);
-	}
-	if (r->private)
-		rmdir(r->private);
-	pf__free(r->private);
+	private_close(r);
 }

@@ -22,6 +22,8 @@ struct pf__run_config {
 	/* A line for the user, without newline and "portfire:": what could not be written back and
 	 * where it was kept. On any thread. May be NULL. */
 	void (*say)(void *ctx, const char *line);
+	/* Has the user asked for an end? Then servers are waited for no longer. May be NULL. */
+	int (*interrupted)(void);
 	void *ctx;
 };
 
