@@ -20,7 +20,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,7 +72,7 @@ static void on_event(void *ctx, enum pf__guard_event event, int status)
 /* On any thread. */
 static void say(void *ctx, const char *line)
 {
-	complain_plain("%s", line);
+	announce(line);
 }
 
 /* True: the program has ended, or we cannot know any more. */
@@ -233,17 +232,6 @@ static void leave_group(void *ctx, pid_t program)
 	front_started(program);
 }
 
-/* Each file that the program opens is one of ours, too. It has its own limit already. */
-static void raise_limit(void)
-{
-	struct rlimit files;
-
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 static int start_program(struct job *job)
 {
 	const struct run_origin *origin = front_origin();
@@ -268,7 +256,9 @@ static int start_program(struct job *job)
 
 	switch (-err) {
 	case 0:
-		raise_limit();
+		/* Each file that the program opens is one of ours, too. It has its own limit
+		 * already. */
+		pf__run_limits(job->run, true);
 		return 0;
 	case ENOENT:
 	case ENOTDIR:
@@ -289,8 +279,10 @@ static int start_program(struct job *job)
 static int set_up(struct job *job, char **words, size_t n)
 {
 	struct session *session = job->session;
-	const struct pf__run_config config = {
-	    .options = &session->options, .hold_bytes = options.hold_bytes, .say = say};
+	const struct pf__run_config config = {.options = &session->options,
+					      .hold_bytes = options.hold_bytes,
+					      .say = say,
+					      .interrupted = interrupted};
 	int err;
 
 	job->mountpoints = calloc(session->n_servers + 1, sizeof(*job->mountpoints));

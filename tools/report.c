@@ -43,6 +43,15 @@ static void defuse(char *text)
 			*text = '?';
 }
 
+static void print(char *text, const char *reason)
+{
+	defuse(text);
+	terminal_take();
+	fprintf(stderr, "portfire: %s%s%s%s%s\n", command_name ? command_name : "",
+		command_name ? ": " : "", text, reason ? ": " : "", reason ? reason : "");
+	terminal_give();
+}
+
 static void say(const char *what, va_list ap, const char *reason)
 {
 	char text[8192];
@@ -51,11 +60,15 @@ static void say(const char *what, va_list ap, const char *reason)
 	if (interrupted())
 		return;
 	vsnprintf(text, sizeof(text), what, ap);
-	defuse(text);
-	terminal_take();
-	fprintf(stderr, "portfire: %s%s%s%s%s\n", command_name ? command_name : "",
-		command_name ? ": " : "", text, reason ? ": " : "", reason ? reason : "");
-	terminal_give();
+	print(text, reason);
+}
+
+void announce(const char *line)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text), "%s", line);
+	print(text, NULL);
 }
 
 /* Does the library's sentence say more than operation, name and the number's own text? */

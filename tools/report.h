@@ -18,6 +18,8 @@ void report_set_command(const char *name);
  */
 void complain(bool remote, int err, const char *what, ...) __attribute__((format(printf, 3, 4)));
 /* "portfire: ls: MESSAGE" */
+/* The same, even when we were asked to end: where the user's data is. */
+void announce(const char *line);
 void complain_plain(const char *message, ...) __attribute__((format(printf, 1, 2)));
 /* Where to read how it is done. Returns STATUS_USAGE. */
 int hint_usage(void);

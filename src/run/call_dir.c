@@ -39,7 +39,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 
 			while (n > 1 && p->path[n - 1] == '/')
 				p->path[--n] = '\0';
-			err = object_of_file(j->r, p->m, file, p->path, &o);
+			err = object_of_directory(j->r, p->m, file, p->path, &o);
 		}
 		pf_close(file);
 		if (err)
@@ -144,15 +144,47 @@ static size_t put_entry(char *buf, size_t room, const struct pf_dirent *e, bool 
 	return n;
 }
 
-/* Entries from cookie *at on. Bytes in buf, or negative errno. Under o->lock. */
+/*
+ * Positions are not negative, cookies are 64 bits of the server's own. One that is no position gets
+ * a number in this range, which is good until the directory is read from its beginning.
+ */
+#define FAR_BEGIN (1ull << 62)
+
+static uint64_t cookie_at(const struct object *o, uint64_t pos)
+{
+	return pos >= FAR_BEGIN && pos - FAR_BEGIN < o->nfar ? o->far[pos - FAR_BEGIN] : pos;
+}
+
+/* (uint64_t)-1: out of memory. Under o->lock. */
+static uint64_t position_of(struct object *o, uint64_t cookie)
+{
+	if (cookie <= INT64_MAX)
+		return cookie;
+	if (o->nfar && o->far[o->nfar - 1] == cookie)
+		return FAR_BEGIN + o->nfar - 1;
+	if (!(o->nfar & (o->nfar - 1))) { /* no room */
+		size_t room = o->nfar ? 2 * (size_t)o->nfar : 1;
+		uint64_t *more = pf__realloc(o->far, room * sizeof *more);
+
+		if (!more)
+			return (uint64_t)-1;
+		o->far = more;
+	}
+	o->far[o->nfar] = cookie;
+	return FAR_BEGIN + o->nfar++;
+}
+
+/* Entries from position *at on. Bytes in buf, or negative errno. Under o->lock. */
 static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool old)
 {
 	struct pf_dirent e;
 	size_t have = 0;
 	int got = 0;
 
+	if (*at == 0)
+		o->nfar = 0;
 	if (o->listing_at != *at || *at == 0) {
-		int err = pf_seekdir(o->listing, *at);
+		int err = pf_seekdir(o->listing, cookie_at(o, *at));
 
 		if (err)
 			return err;
@@ -163,9 +195,10 @@ static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool
 		got = pf_readdir(o->listing, &e);
 		if (got <= 0)
 			break;
-		n = put_entry(buf + have, room - have, &e, old);
+		e.off = position_of(o, e.off);
+		n = e.off == (uint64_t)-1 ? 0 : put_entry(buf + have, room - have, &e, old);
 		if (!n) {
-			pf_seekdir(o->listing, *at);
+			pf_seekdir(o->listing, cookie_at(o, *at));
 			break;
 		}
 		have += n;
@@ -224,8 +257,9 @@ static int read_position(struct job *j, struct position *pos)
 	return 0;
 }
 
-static int find_position(struct job *j, struct position *pos)
+static int find_position(struct job *j, const struct object *o, struct position *pos)
 {
+	struct stat st;
 	off_t at;
 
 	pos->fd = pf__call_get_fd_of(j->call, j->who->tgid, (int)j->call->args[0]);
@@ -233,6 +267,9 @@ static int find_position(struct job *j, struct position *pos)
 		return read_position(j, pos);
 	if (pos->fd < 0)
 		return pos->fd;
+	/* Another thread may have put something else in its place, that we must not touch. */
+	if (fstat(pos->fd, &st) < 0 || st.st_dev != o->dev || st.st_ino != o->ino)
+		return -EBADF;
 	at = lseek(pos->fd, 0, SEEK_CUR);
 	pos->at = (uint64_t)at;
 	return at < 0 ? -errno : 0;
@@ -270,11 +307,14 @@ static int64_t move_position(struct job *j, struct object *o, const struct posit
 
 static int64_t list_from(struct job *j, struct object *o, struct position *pos, bool old)
 {
-	size_t room = (unsigned)j->call->args[2];
+	int count = (int)j->call->args[2];
+	size_t room = (size_t)count;
 	PF_AUTO_FREE char *buf = NULL;
 	ssize_t n;
 	int err;
 
+	if (count < 0)
+		return -EINVAL;
 	if (room > LIST_MAX)
 		room = LIST_MAX;
 	buf = pf__malloc(room ? room : 1);
@@ -299,7 +339,7 @@ int64_t on_getdents(struct job *j, struct object *o)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
-	result = find_position(j, &pos);
+	result = find_position(j, o, &pos);
 	if (!result)
 		result = list_from(j, o, &pos, j->call->nr != __NR_getdents64);
 	if (pos.fd >= 0)

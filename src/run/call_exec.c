@@ -31,18 +31,25 @@ struct exec {
 	unsigned nwords;
 	char *word[2 * MAX_DEPTH + 1];
 	char path[PATH_MAX]; /* what the kernel executes in the end */
-	bool changed;        /* not the path that the caller gave */
+	/* Those inside, referenced until the kernel has opened them by their names. */
+	struct object *object[MAX_DEPTH];
+	unsigned nobjects;
+	int fd;       /* of the one that path names; -1: it names none */
+	bool changed; /* not the path that the caller gave */
 };
 
 /* ---- a name to execute by -------------------------------------------------------------------- */
 
+/* Once it is there it stays: others may be on their way through it. */
 static int link_name(struct object *o, const char *base, char *path)
 {
 	struct pf__run *r = o->run;
 	char dir[32], target[64];
 
+	pthread_mutex_lock(&o->lock);
 	if (o->private_number == (unsigned)-1)
 		o->private_number = atomic_fetch_add(&r->next_private, 1);
+	pthread_mutex_unlock(&o->lock);
 	snprintf(dir, sizeof dir, "x%u", o->private_number);
 	if (mkdirat(r->private_fd, dir, 0711) < 0 && errno != EEXIST)
 		return -errno;
@@ -50,8 +57,7 @@ static int link_name(struct object *o, const char *base, char *path)
 	if (snprintf(path, PATH_MAX, "%s/%s/%s", r->private, dir, base) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	snprintf(target, sizeof target, "/proc/%d/fd/%d", (int)getpid(), o->fd);
-	unlink(path);
-	return symlink(target, path) < 0 ? -errno : 0;
+	return symlink(target, path) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static const char *base_of(const char *path)
@@ -182,6 +188,27 @@ static size_t put(char *data, size_t at, const char *text)
 	return at + n;
 }
 
+/*
+ * The name leads through our /proc/PID/fd, which other users may not look into (the program has
+ * given up root): they execute a descriptor instead.
+ */
+static void execute_by(const struct exec *e, struct pf__inject *in)
+{
+	struct who *who = job_who(e->j);
+
+	if (e->fd < 0 || !who || who->caller.uid == geteuid())
+		return;
+	in->nr = __NR_execveat;
+	in->args[3] = in->args[2];
+	in->args[2] = in->args[1];
+	in->args[1] = in->args[0] + strlen(e->path); /* "" */
+	in->args[4] = AT_EMPTY_PATH;
+	in->arg_in_data <<= 1;
+	in->fd = e->fd;
+	in->arg_is_fd = 1 << 0;
+	in->close_fd = true;
+}
+
 /* data: the new argv, its own words, the path. */
 static int64_t exec_words(struct exec *e)
 {
@@ -218,6 +245,7 @@ static int64_t exec_words(struct exec *e)
 	in.data = data;
 	in.words = words;
 	in.nwords = e->nwords;
+	execute_by(e, &in);
 	call_instead(e->j, &in, "executed", e->given);
 	return ANSWERED;
 }
@@ -235,6 +263,7 @@ static int64_t exec_path(struct exec *e)
 		return exec_words(e);
 	if (!e->changed)
 		return CONTINUE;
+	execute_by(e, &in);
 	call_instead(e->j, &in, "executed", e->given);
 	return ANSWERED;
 }
@@ -261,11 +290,12 @@ static int head_inside(struct exec *e, char head[HEAD_SIZE + 1])
 		err = object_for_exec(e->j, &e->p, &o);
 	if (err)
 		return err;
+	e->object[e->nobjects++] = o;
+	e->fd = o->fd;
 	err = link_name(o, base_of(e->nwords ? e->word[0] : e->p.path), e->path);
 	if (!err)
 		err = read_head(o->fd, head);
 	e->changed = true;
-	object_put(o);
 	return err;
 }
 
@@ -275,8 +305,12 @@ static int head_outside(struct exec *e, char head[HEAD_SIZE + 1])
 
 	memset(head, 0, HEAD_SIZE + 1);
 	strcpy(e->path, e->p.path);
+	e->fd = -1;
 	e->changed |= e->p.detour || e->nwords;
-	return fd < 0 ? 0 : read_head(fd, head);
+	/* A directory, a fifo: the kernel says what it thinks of that. */
+	if (fd >= 0 && read_head(fd, head))
+		memset(head, 0, HEAD_SIZE + 1);
+	return 0;
 }
 
 /* An interpreter outside, of a script outside: the kernel finds both by itself. */
@@ -377,6 +411,8 @@ enum pf__call_end on_exec(void *ctx, struct pf__call *call)
 	place_clear(&e->p);
 	for (unsigned i = 0; i < e->nwords; i++)
 		pf__free(e->word[i]);
+	for (unsigned i = 0; i < e->nobjects; i++)
+		object_put(e->object[i]);
 	pf__free(e);
 	return call_end(&j, result);
 }

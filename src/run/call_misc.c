@@ -335,16 +335,19 @@ enum pf__call_end on_bind(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
 	struct sockaddr_un un;
-	size_t size = (size_t)call->args[2];
+	char path[sizeof un.sun_path + 1]; /* which may fill all of it, without a NUL */
+	int size = (int)call->args[2];
 	struct place p;
 	int64_t result;
 
 	memset(&un, 0, sizeof un);
-	if (nothing_is_ours(j.r) || size <= offsetof(struct sockaddr_un, sun_path) ||
-	    size > sizeof un || pf__call_peek(call, call->args[1], &un, size) ||
+	if (nothing_is_ours(j.r) || size <= (int)offsetof(struct sockaddr_un, sun_path) ||
+	    size > (int)sizeof un || pf__call_peek(call, call->args[1], &un, (size_t)size) ||
 	    un.sun_family != AF_UNIX || !un.sun_path[0])
 		return call_end(&j, CONTINUE);
-	result = place_find(&j, AT_FDCWD, un.sun_path,
+	memcpy(path, un.sun_path, sizeof un.sun_path);
+	path[sizeof un.sun_path] = '\0';
+	result = place_find(&j, AT_FDCWD, path,
 			    PLACE_CAREFUL | (call->nr == __NR_bind ? 0 : PLACE_FOLLOW), &p);
 	if (!result)
 		result = p.m ? bind_inside(&j, &p) : CONTINUE;
@@ -370,6 +373,21 @@ enum pf__call_end on_chroot(void *ctx, struct pf__call *call)
 	struct job j = {.r = ctx, .call = call};
 
 	return call_end(&j, -EPERM);
+}
+
+/*
+ * No leases: by them we see who has a file open (hold.c), and when somebody else has one, who opens
+ * the file for writing waits up to 45 seconds for it: we, with all who want the file behind us.
+ */
+enum pf__call_end on_lease(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+	struct object *o =
+	    (int)call->args[2] == F_UNLCK ? NULL : object_of_fd(j.r, call, (int)call->args[0]);
+	int64_t result = o && o->kind == OBJECT_FILE ? -EINVAL : CONTINUE;
+
+	object_put(o);
+	return call_end(&j, result);
 }
 
 /* What the server's files have not: watches, handles, the kernel's own uses. */

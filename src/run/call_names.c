@@ -251,7 +251,7 @@ static struct object *live_at(struct job *j, const struct place *p, bool follow)
 
 static struct object *written_at(struct job *j, const struct place *p, bool follow)
 {
-	return hold_any_written(j->r) ? live_at(j, p, follow) : NULL;
+	return hold_any_written(j->r) || atomic_load(&j->r->lost) ? live_at(j, p, follow) : NULL;
 }
 
 int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
@@ -442,7 +442,8 @@ static int64_t do_two(struct job *j, struct two *t, two_fn fn, unsigned flags_a,
 
 /*
  * A new name shall lead to what was written, though it is still open: the server may take it for
- * another file (libfuse's path servers do), and others wait for the name.
+ * another file (libfuse's path servers do), and others wait for the name. What could not be written
+ * back when it was closed shall not take the place of a good file: who renames it is told.
  */
 static int flush_before(struct job *j, const struct place *p)
 {
@@ -452,6 +453,8 @@ static int flush_before(struct job *j, const struct place *p)
 	if (o) {
 		pthread_mutex_lock(&o->lock);
 		err = flush_object(o);
+		if (!err)
+			err = o->error; /* mv(1) tries twice: it stays */
 		pthread_mutex_unlock(&o->lock);
 	}
 	object_put(o);

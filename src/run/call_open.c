@@ -123,6 +123,8 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 		pf_close(file);
 	} else {
 		err = keep_handle(o, file, flags);
+		if (flags & O_TRUNC) /* of what was there before */
+			o->error = 0;
 		object_watch(o, (flags & O_ACCMODE) != O_RDONLY);
 	}
 	if (!err)
@@ -381,16 +383,43 @@ static int64_t open_how_at(struct job *j, const struct open_how *how, const char
 	return result;
 }
 
+/* As the kernel does, before it looks at the path. 0 or negative errno. */
+static int check_how(const struct open_how *how, const char *rest, size_t size)
+{
+	const uint64_t flags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |
+			       O_NONBLOCK | O_DSYNC | O_SYNC | O_ASYNC | O_DIRECT | O_LARGEFILE |
+			       0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |
+			       O_TMPFILE;
+	const uint64_t resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |
+				 RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED;
+	bool makes = how->flags & O_CREAT || (how->flags & O_TMPFILE) == O_TMPFILE;
+
+	for (size_t i = 0; i < size; i++)
+		if (rest[i]) /* of a newer kernel */
+			return -E2BIG;
+	if (how->flags & ~flags || how->resolve & ~resolve || how->mode & ~(uint64_t)07777 ||
+	    (how->mode && !makes))
+		return -EINVAL;
+	return 0;
+}
+
 enum pf__call_end on_openat2(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
+	char bytes[4096], path[PATH_MAX]; /* a page is the most that the kernel takes */
+	size_t size = (size_t)call->args[3];
 	struct open_how how;
-	char path[PATH_MAX];
 	struct place p;
 	int64_t result;
 
-	if (call->args[3] < sizeof how || pf__call_peek(call, call->args[2], &how, sizeof how) ||
-	    job_read_path(&j, call->args[1], path) < 0)
+	if (size < sizeof how || size > sizeof bytes ||
+	    pf__call_peek(call, call->args[2], bytes, size))
+		return call_end(&j, CONTINUE);
+	memcpy(&how, bytes, sizeof how);
+	result = check_how(&how, bytes + sizeof how, size - sizeof how);
+	if (result)
+		return call_end(&j, result);
+	if (job_read_path(&j, call->args[1], path) < 0)
 		return call_end(&j, CONTINUE);
 	p.m = NULL;
 	p.o = NULL;

@@ -188,6 +188,18 @@ static int64_t do_descriptor(struct job *j, const struct spec *s, int fd, struct
 	return err ? err : s->path_fn(j, p, s);
 }
 
+/*
+ * Without a path the descriptor is meant: by the calls that set times always, but not the working
+ * directory; by those that look if they say so. Else the kernel says EFAULT.
+ */
+static bool null_is_fd(const struct spec *s, const struct pf__call *call, int dirfd)
+{
+	if (!(s->how & HOW_NULL_FD) || call->args[(int)s->path])
+		return false;
+	return s->path_fn == on_stat ? (call->args[(int)s->flags] & AT_EMPTY_PATH) != 0
+				     : dirfd != AT_FDCWD;
+}
+
 static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs, struct place *p)
 {
 	struct pf__call *call = j->call;
@@ -198,7 +210,7 @@ static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs
 	size_t n;
 	int err;
 
-	if (s->how & HOW_NULL_FD && !call->args[(int)s->path]) {
+	if (null_is_fd(s, call, dirfd)) {
 		buf[0] = '\0';
 		got = 0;
 		flags |= PLACE_EMPTY;
@@ -440,7 +452,11 @@ static const int refused[] = {
 };
 enum { N_REFUSED = sizeof refused / sizeof refused[0] };
 
-static struct pf__trap traps[N_SPECS + N_REFUSED];
+/* Of fcntl() this alone is ours to answer, which costs other fcntl()s nothing. */
+static const struct pf__trap lease_trap = {
+    .nr = __NR_fcntl, .fn = on_lease, .ntests = 1, .tests = {{1, 0xffffffff, F_SETLEASE}}};
+
+static struct pf__trap traps[N_SPECS + N_REFUSED + 1];
 static const struct spec *by_number[MAX_NR];
 
 const struct spec *spec_of(int nr)
@@ -461,6 +477,7 @@ static void fill_tables(void)
 		traps[N_SPECS + i].nr = refused[i];
 		traps[N_SPECS + i].refuse = ENOSYS;
 	}
+	traps[N_SPECS + N_REFUSED] = lease_trap;
 }
 
 const struct pf__trap *run_traps(size_t *n)
@@ -468,6 +485,6 @@ const struct pf__trap *run_traps(size_t *n)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, fill_tables);
-	*n = N_SPECS + N_REFUSED;
+	*n = sizeof traps / sizeof traps[0];
 	return traps;
 }

@@ -115,6 +115,8 @@ int flush_begin(struct object *o)
 
 	if (o->written)
 		return 0;
+	if (objects_full(o->run))
+		return -ENFILE;
 	if (fstat(o->fd, &st) < 0)
 		return -errno;
 	base_close(o);
@@ -305,18 +307,27 @@ int flush_object(struct object *o)
 
 /* ---- what cannot be written back ------------------------------------------------------------- */
 
+/* With its holes: it may be far larger than any disk. */
 static int copy_out(const struct object *o, int to)
 {
 	char buf[65536];
+	struct stat st;
 	off_t at = 0;
-	ssize_t n;
 
-	while ((n = pread(o->fd, buf, sizeof buf, at)) > 0) {
-		if (write(to, buf, (size_t)n) != n)
-			return -EIO;
+	if (fstat(o->fd, &st) < 0)
+		return -errno;
+	while ((at = next_data(o->fd, at, st.st_size)) < st.st_size) {
+		ssize_t n = pread(o->fd, buf, sizeof buf, at);
+
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		errno = 0;
+		if (pwrite(to, buf, (size_t)n, at) != n)
+			return errno ? -errno : -ENOSPC;
 		at += n;
 	}
-	return n < 0 ? -errno : 0;
+	/* Of a hole at the end there is nothing to keep but its size. */
+	return ftruncate(to, st.st_size) < 0 && errno != EFBIG ? -errno : 0;
 }
 
 static void keep(struct object *o, int why)
@@ -365,8 +376,10 @@ static void end_writing(struct object *o)
 	closed = writer ? pf_close(writer) : 0;
 	if (!err && !unlinked)
 		err = closed;
-	if (err)
+	if (err) {
 		keep(o, err);
+		o->error = err; /* for who renames it, or asks by fsync */
+	}
 	o->written = false;
 	atomic_fetch_sub(&o->run->n_written, 1);
 	base_close(o);
@@ -394,81 +407,136 @@ bool flush_if_closed(struct object *o)
 	return open;
 }
 
-/*
- * The kernel tells of a close before it counts one writer or reader less. Who is told in between
- * finds it in use: it is looked at again for a while.
- */
-static void look_again(struct pf__run *r)
-{
-	struct pf__list *pos, *tmp;
-
-	pf__list_for_each_safe (pos, tmp, &r->closing) {
-		struct object *o = pf__list_entry(pos, struct object, closing);
-
-		if (flush_if_closed(o) && run_now_ms() - o->told < AGAIN_MS)
-			continue;
-		pf__list_del(&o->closing);
-		atomic_fetch_sub(&r->n_closing, 1);
-		object_drop(o);
-	}
-}
-
 static void end_listing(struct object *o)
 {
 	pthread_mutex_lock(&o->lock);
 	if (o->listing)
 		pf_close(pf__take(o->listing, NULL));
 	pthread_mutex_unlock(&o->lock);
-	object_drop(o);
 }
 
-/* Takes over the reference. */
-static void told_of_close(struct pf__run *r, struct object *o)
+/*
+ * One of r->closing, under flush_lock, which is not held meanwhile: a server may take its time, and
+ * nobody shall wait for it who has no need to.
+ *
+ * The kernel tells of a close before it counts one writer or reader less. Who is told in between
+ * finds it in use: it is looked at again for a while.
+ */
+static void settle(struct pf__run *r, struct object *o)
 {
-	if (o->kind == OBJECT_DIR) {
+	bool open = false;
+
+	o->settling = run_now_ms();
+	pthread_mutex_unlock(&r->flush_lock);
+	if (o->kind == OBJECT_DIR)
 		end_listing(o);
+	else
+		open = flush_if_closed(o);
+	pthread_mutex_lock(&r->flush_lock);
+	o->settling = 0;
+	pthread_cond_broadcast(&r->settled);
+	if (open && run_now_ms() - o->told < AGAIN_MS)
 		return;
-	}
-	if (!flush_if_closed(o)) {
-		object_drop(o);
-		return;
-	}
-	o->told = run_now_ms();
-	if (!pf__list_empty(&o->closing)) {
-		object_put(o);
-		return;
-	}
-	pf__list_add_tail(&r->closing, &o->closing);
-	atomic_fetch_add(&r->n_closing, 1);
+	pf__list_del(&o->closing);
+	atomic_fetch_sub(&r->n_closing, 1);
+	pthread_mutex_unlock(&r->flush_lock);
+	object_drop(o);
+	pthread_mutex_lock(&r->flush_lock);
 }
 
+/* The next that this round has not looked at. Under flush_lock. */
+static struct object *next_closing(struct pf__run *r, const struct mount *m, unsigned round)
+{
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &r->closing) {
+		struct object *o = pf__list_entry(pos, struct object, closing);
+
+		if (!o->settling && o->looked != round && (!m || o->m == m)) {
+			o->looked = round;
+			return o;
+		}
+	}
+	return NULL;
+}
+
+static void settle_all(struct pf__run *r, const struct mount *m)
+{
+	unsigned round = ++r->look;
+	struct object *o;
+
+	while ((o = next_closing(r, m, round)))
+		settle(r, o);
+}
+
+/* Into r->closing. Under flush_lock. */
 static void drain(struct pf__run *r, bool writes)
 {
 	_Alignas(struct inotify_event) char buf[4096];
 	ssize_t n;
 
-	if (writes)
-		look_again(r);
 	while ((n = read(r->inotify[writes], buf, sizeof buf)) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
 			struct object *o =
 			    e->mask & IN_CLOSE ? object_by_watch(r, writes, e->wd) : NULL;
 
-			if (o)
-				told_of_close(r, o);
 			at += (ssize_t)(sizeof *e + e->len);
+			if (!o)
+				continue;
+			o->told = run_now_ms();
+			if (!pf__list_empty(&o->closing)) {
+				object_put(o);
+				continue;
+			}
+			pf__list_add_tail(&r->closing, &o->closing);
+			atomic_fetch_add(&r->n_closing, 1);
 		}
 	}
 }
 
-void flush_closed(struct pf__run *r)
+/* What others have begun, unless that takes too long. Under flush_lock. */
+static void await_others(struct pf__run *r)
+{
+	struct timespec until;
+	struct pf__list *pos;
+	bool wait;
+
+	do {
+		int64_t now = run_now_ms();
+
+		wait = false;
+		pf__list_for_each (pos, &r->closing) {
+			const struct object *o = pf__list_entry(pos, struct object, closing);
+
+			wait |= o->settling && now - o->settling < QUICK_MS;
+		}
+		if (!wait)
+			return;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += QUICK_MS / 4 * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_nsec -= 1000000000L;
+			until.tv_sec++;
+		}
+		pthread_cond_timedwait(&r->settled, &r->flush_lock, &until);
+	} while (wait);
+}
+
+static void flush_closed_of(struct pf__run *r, const struct mount *m)
 {
 	pthread_mutex_lock(&r->flush_lock);
 	atomic_store(&r->flush_since, run_now_ms());
 	drain(r, true);
 	drain(r, false);
+	settle_all(r, m);
+	await_others(r);
 	pthread_mutex_unlock(&r->flush_lock);
+}
+
+void flush_closed(struct pf__run *r)
+{
+	flush_closed_of(r, NULL);
 }
 
 /*
@@ -477,24 +545,12 @@ void flush_closed(struct pf__run *r)
  */
 void flush_closed_quick(struct pf__run *r)
 {
-	struct timespec until;
-
 	if (!hold_any_written(r))
 		return;
-	if (pthread_mutex_trylock(&r->flush_lock)) {
-		if (run_now_ms() - atomic_load(&r->flush_since) > QUICK_MS)
-			return; /* a server hangs */
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += QUICK_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
-		if (pthread_mutex_timedlock(&r->flush_lock, &until))
-			return;
-	}
-	atomic_store(&r->flush_since, run_now_ms());
+	pthread_mutex_lock(&r->flush_lock);
 	drain(r, true);
+	settle_all(r, NULL);
+	await_others(r);
 	pthread_mutex_unlock(&r->flush_lock);
 }
 
@@ -551,7 +607,7 @@ static int flush_each(struct pf__run *r, struct mount *m, bool all)
 
 int flush_all(struct pf__run *r, struct mount *m)
 {
-	flush_closed(r);
+	flush_closed_of(r, m);
 	return flush_each(r, m, true);
 }
 

@@ -147,7 +147,7 @@ static int64_t read_sparse(const struct filling *f, uint64_t size)
 		if (hole <= data)
 			return hole < 0 ? hole : -EIO;
 		n = read_range(f, (uint64_t)data, (uint64_t)hole);
-		if (n < 0)
+		if (n < hole) /* an error, or the file ends before its size says so */
 			return n;
 		at = hole;
 		if ((uint64_t)at >= size)
@@ -155,8 +155,11 @@ static int64_t read_sparse(const struct filling *f, uint64_t size)
 	}
 }
 
-/* What the server has, into the memfd. The size or negative errno. A size of 0 need not be true. */
-static int64_t read_all(int memfd, struct pf_file *file)
+/*
+ * What the server has, into the memfd. The size or negative errno. A size of 0 need not be true;
+ * but what has no end does not fit into memory.
+ */
+static int64_t read_all(int memfd, struct pf_file *file, uint64_t most)
 {
 	PF_AUTO_FREE char *buf = NULL;
 	struct filling f = {.memfd = memfd, .file = file};
@@ -174,7 +177,10 @@ static int64_t read_all(int memfd, struct pf_file *file)
 		if (n >= 0)
 			return n;
 	}
-	return read_range(&f, 0, st.st_size ? (uint64_t)st.st_size : UINT64_MAX);
+	if (st.st_size)
+		return read_range(&f, 0, (uint64_t)st.st_size);
+	n = read_range(&f, 0, most + 1);
+	return n > (int64_t)most ? -EFBIG : n;
 }
 
 static void note_times(struct object *o, int memfd, const struct stat *st)
@@ -203,9 +209,12 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated)
 	if (memfd < 0)
 		return memfd;
 	if (!truncated)
-		n = read_all(memfd, file);
-	if (n < 0)
+		n = read_all(memfd, file, o->run->hold_bytes);
+	if (n < 0) {
+		if (!o->held) /* nobody has it: a part of it is of no use */
+			(void)!ftruncate(memfd, 0);
 		return (int)n;
+	}
 	if (ftruncate(memfd, (off_t)n) < 0)
 		return -errno;
 	if (truncated)

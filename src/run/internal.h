@@ -143,21 +143,30 @@ struct object {
 	struct timespec sent_mtime;
 	_Atomic bool seen;   /* programs know of an mtime that the server has not */
 	bool sent;           /* data after that, which gave it another time there */
-	int error;           /* of writing back, until fsync tells it */
+	_Atomic int error;   /* of writing back, until fsync or rename tells it */
 	off_t compared_size; /* when all of it was compared last */
 	struct timespec compared_mtime;
 	struct pf__list closing; /* run->closing; run->flush_lock */
 	int64_t told;            /* ms; of a close; the same */
+	int64_t settling;        /* ms; somebody does since then; 0: nobody; the same */
+	unsigned looked;         /* by this round of settle_all(); the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */
+	_Atomic bool to_work_in; /* made for chdir(), and never listed */
 	struct pf_file *listing; /* being read */
 	uint64_t listing_at;
+	uint64_t *far; /* cookies that are no positions (call_dir.c) */
+	unsigned nfar;
 };
 
 int objects_open(struct pf__run *r);
 void objects_close(struct pf__run *r);
+/* private.c. 0 or negative errno; a directory in it with nothing but files in it. */
+int private_open(struct pf__run *r);
+void private_close(struct pf__run *r);
+void private_remove(int dir, const char *name);
 /* The object that a stand-in belongs to, referenced; NULL: none of ours. */
 struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino);
 struct object *object_by_inode(struct pf__run *r, const void *inode);
@@ -165,6 +174,9 @@ struct object *object_by_inode(struct pf__run *r, const void *inode);
  */
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		   struct object **o);
+/* One to work in, which others may do already. */
+int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+			struct object **o);
 /* The object behind the caller's descriptor, or /proc/TID/NAME, referenced; NULL. */
 struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd);
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name);
@@ -179,6 +191,8 @@ void objects_renamed(struct pf__run *r, const char *from, const char *to);
 void objects_exchanged(struct pf__run *r, const char *from, const char *to);
 void objects_removed(struct pf__run *r, const char *path);
 void objects_linked(struct object *o, const char *path);
+/* No further one can be made, none opened for writing. */
+bool objects_full(const struct pf__run *r);
 /* Forget it, if nobody but the caller, whose reference goes, has it. */
 void object_drop(struct object *o);
 /* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
@@ -218,6 +232,25 @@ void hold_overlay(struct object *o, struct stat *st);
 bool hold_any_written(struct pf__run *r);
 int flush_thread_start(struct pf__run *r);
 void flush_thread_stop(struct pf__run *r);
+
+/* ---- patience.c ------------------------------------------------------------------------------ */
+
+struct patience {
+	struct pf__run *r;
+	const struct mount *m;
+	unsigned ms;
+	bool gives_up, told, given_up, runs;
+	int wake;
+	unsigned long thread;
+};
+/*
+ * Until patience_end(), while the caller waits for m's server (NULL: all): when nothing was
+ * answered for ms, say so, or give up, so that what waits for an answer fails; the latter anyway
+ * when the user asks for an end. With mounts_lock not held.
+ */
+void patience_begin(struct patience *p, struct pf__run *r, const struct mount *m, unsigned ms,
+		    bool gives_up);
+void patience_end(struct patience *p);
 
 /* ---- where a path leads ---------------------------------------------------------------------- */
 
@@ -360,6 +393,7 @@ enum pf__call_end on_umount(void *ctx, struct pf__call *call);
 enum pf__call_end on_mount(void *ctx, struct pf__call *call);
 enum pf__call_end on_bind(void *ctx, struct pf__call *call);
 enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
+enum pf__call_end on_lease(void *ctx, struct pf__call *call);
 
 /* ---- call_misc.c */
 /* The caller executes fusermount, where mount(2) is forbidden. */
@@ -390,6 +424,7 @@ struct pf__run {
 	struct pf__supervisor *s;
 	struct pf__devices *devices;
 	uint64_t hold_bytes;
+	_Atomic unsigned max_fds; /* that objects may have */
 	pthread_rwlock_t mounts_lock;
 	struct pf__list mounts;
 	struct former former[16]; /* mounts_lock */
@@ -405,6 +440,7 @@ struct pf__run {
 	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
 	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;
 	_Atomic unsigned n_objects, sweep;
+	_Atomic int64_t full_until; /* ms; no use to look for objects that nobody has */
 	_Atomic unsigned given, given_dirs, n_written, round;
 	char *private; /* where private directories are */
 	int private_fd;
@@ -415,8 +451,10 @@ struct pf__run {
 	int inotify[2], flush_wake;
 	_Atomic int64_t flush_since; /* ms; when flush_lock was taken last */
 	_Atomic unsigned n_closing;
-	struct pf__list closing;    /* those told of, that seemed to have writers; flush_lock */
-	pthread_mutex_t flush_lock; /* who drains inotify; held across requests */
+	struct pf__list closing;    /* those told of, until all is done; flush_lock */
+	unsigned look;              /* rounds; flush_lock */
+	pthread_cond_t settled;     /* one of closing was; flush_lock, CLOCK_MONOTONIC */
+	pthread_mutex_t flush_lock; /* who drains inotify */
 	unsigned long flush_thread;
 	bool flush_running;
 	_Atomic bool ending;

@@ -365,6 +365,7 @@ static void await_last_user(struct mount *m, int refs)
 static void end_mount(struct mount *m)
 {
 	struct pf__run *r = m->run;
+	struct patience p;
 	struct pf_fs *fs;
 
 	if (mount_wait(m)) {
@@ -372,7 +373,9 @@ static void end_mount(struct mount *m)
 		return;
 	}
 	fs = atomic_load(&m->fs);
+	patience_begin(&p, r, m, DRAIN_MS, false);
 	flush_all(r, m);
+	patience_end(&p);
 	while (objects_sweep(r, m) && !atomic_load(&r->ending))
 		poll(NULL, 0, 100); /* detached, but in use */
 	if (m->inside) {

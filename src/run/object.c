@@ -23,18 +23,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SWEEP_KEEP_MS 2000 /* a descriptor may be on its way to its program */
-#define MANY_OBJECTS  2048 /* directories are swept beyond that */
-
-/* Where making a directory costs next to nothing, or wherever it may be. */
-static int private_directory(char **path)
-{
-	*path = pf__strdup("/dev/shm/portfire-XXXXXX");
-	if (*path && mkdtemp(*path))
-		return 0;
-	pf__free(pf__take(*path, NULL));
-	return pf__private_directory(path);
-}
+#define SWEEP_KEEP_MS 100   /* before the sweep began: our clock is a coarse one */
+#define FULL_MS       1000  /* until another look for what is not in use, when all is */
+#define ERROR_KEEP_MS 60000 /* an error that nobody has been told of */
+#define MANY_OBJECTS  2048  /* directories are swept beyond that */
 
 int objects_open(struct pf__run *r)
 {
@@ -45,12 +37,11 @@ int objects_open(struct pf__run *r)
 	if (fd < 0)
 		return pf__fail(
 		    -errno, "there is no memfd_create(2) here, by which files are held in memory");
-	err = private_directory(&r->private);
+	err = private_open(r);
 	if (err)
 		return err;
-	chmod(r->private, 0711); /* who executes may be somebody else */
-	r->private_fd = open(r->private, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (r->private_fd < 0 || fd < 0 || fstat(r->private_fd, &st) < 0)
+	pf__run_limits(r, false);
+	if (fstat(r->private_fd, &st) < 0)
 		return -errno;
 	r->private_dev = st.st_dev;
 	if (fstat(fd, &st) < 0)
@@ -209,18 +200,39 @@ static int make_directory(struct object *o)
 
 	o->private_number = atomic_fetch_add(&r->next_private, 1);
 	snprintf(name, sizeof name, "d%u", o->private_number);
-	if (mkdirat(r->private_fd, name, 0777) < 0)
+	if (mkdirat(r->private_fd, name, 0555) < 0)
 		return -errno;
-	fchmodat(r->private_fd, name, 0777, 0);
+	/* Anybody may work in it, but make nothing: calls that we do not see would (object_free()).
+	 */
+	fchmodat(r->private_fd, name, 0555, 0);
 	o->fd = openat(r->private_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return o->fd < 0 ? -errno : 0;
+}
+
+/*
+ * Each object has a descriptor of ours, each that may be written to a second one (the base).
+ * Without any left nothing would work, not even to see who has files open; so they leave us some.
+ */
+bool objects_full(const struct pf__run *r)
+{
+	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) >= r->max_fds;
+}
+
+/* Where a program works it shall get to also then. */
+static bool directories_full(const struct pf__run *r)
+{
+	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) >=
+	       r->max_fds + r->max_fds / 16;
 }
 
 static int make_stand_in(struct object *o, struct pf_file *file)
 {
 	struct stat st;
-	int err = o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file);
+	int err;
 
+	if (o->kind == OBJECT_DIR ? directories_full(o->run) : objects_full(o->run))
+		return -ENFILE;
+	err = o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file);
 	if (err)
 		return err;
 	if (fstat(o->fd, &st) < 0)
@@ -230,27 +242,13 @@ static int make_stand_in(struct object *o, struct pf_file *file)
 	return 0;
 }
 
-/* A directory with nothing but files in it. */
-static void remove_files(struct pf__run *r, const char *name)
-{
-	int fd = openat(r->private_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	while (d && (e = readdir(d)))
-		unlinkat(fd, e->d_name, 0);
-	if (d)
-		closedir(d);
-	unlinkat(r->private_fd, name, AT_REMOVEDIR);
-}
-
 /* What it was executed by. */
 static void remove_link(struct object *o)
 {
 	char name[32];
 
 	snprintf(name, sizeof name, "x%u", o->private_number);
-	remove_files(o->run, name);
+	private_remove(o->run->private_fd, name);
 }
 
 /* Nobody else knows it. */
@@ -273,12 +271,18 @@ static void object_free(struct object *o)
 		close(o->fresh);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
 		snprintf(name, sizeof name, "d%u", o->private_number);
-		unlinkat(r->private_fd, name, AT_REMOVEDIR);
+		if (unlinkat(r->private_fd, name, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY) {
+			atomic_fetch_add(&r->lost, 1);
+			run_say(
+			    r, "%s: what programs that could not be seen to made there is in %s/%s",
+			    o->path, r->private, name);
+		}
 	}
 	if (o->exec)
 		remove_link(o);
 	base_close(o);
 	pf__free(o->path);
+	pf__free(o->far);
 	mount_put(o->m);
 	pthread_mutex_destroy(&o->lock);
 	pf__free(o);
@@ -381,6 +385,50 @@ struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
 	return found;
 }
 
+/* Nothing more can be had: some of what is there may be nobody's any more. Not again soon if most
+ * of it was in use. */
+static void make_room(struct pf__run *r)
+{
+	int64_t before = atomic_load(&r->full_until), now = run_now_ms();
+	unsigned n = atomic_load(&r->n_objects);
+
+	if (now < before || !atomic_compare_exchange_strong(&r->full_until, &before, now + FULL_MS))
+		return;
+	if (objects_sweep(r, NULL) < n - n / 8)
+		atomic_store(&r->full_until, 0);
+	else
+		atomic_store(&r->full_until, run_now_ms() + FULL_MS);
+}
+
+int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+			struct object **out)
+{
+	struct object *found = NULL;
+	struct pf__list *pos, *head = inode_bucket(r, file->of->inode);
+	int err = 0;
+
+	pthread_mutex_lock(&r->objects_lock);
+	pf__list_for_each (pos, head) {
+		struct object *o = pf__list_entry(pos, struct object, by_inode);
+
+		if (o->inode == file->of->inode && o->to_work_in && !o->gone &&
+		    !strcmp(o->path, path)) {
+			found = o;
+			atomic_fetch_add(&o->refs, 1);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&r->objects_lock);
+	if (!found)
+		err = object_of_file(r, m, file, path, &found);
+	if (err)
+		return err;
+	found->to_work_in = found->worked_in = true;
+	found->used = run_now_ms();
+	*out = found;
+	return 0;
+}
+
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		   struct object **out)
 {
@@ -394,6 +442,8 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 		*out = o;
 		return 0;
 	}
+	if (dir ? directories_full(r) : objects_full(r))
+		make_room(r);
 	o = object_new(r, m, file, path, &err);
 	if (!o)
 		return err;
@@ -526,7 +576,8 @@ static void mark(struct pf__run *r, const char *name)
 	}
 }
 
-static void mark_fds(struct pf__run *r, const char *pid)
+/* False: we are out of descriptors, or the like, and cannot say. */
+static bool mark_fds(struct pf__run *r, const char *pid)
 {
 	char name[PATH_MAX];
 	struct dirent *e;
@@ -534,23 +585,25 @@ static void mark_fds(struct pf__run *r, const char *pid)
 
 	snprintf(name, sizeof name, "/proc/%s/fd", pid);
 	d = opendir(name);
+	if (!d)
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
 	while (d && (e = readdir(d))) {
 		snprintf(name, sizeof name, "/proc/%s/fd/%s", pid, e->d_name);
 		if (e->d_name[0] != '.')
 			mark(r, name);
 	}
-	if (d)
-		closedir(d);
+	closedir(d);
+	return true;
 }
 
-/* Directories that any process has open or stands in. Our own are only ours. */
-static void mark_directories(struct pf__run *r)
+/* Directories that any process has open or stands in. Our own are only ours. False: who knows? */
+static bool mark_once(struct pf__run *r)
 {
 	char name[PATH_MAX];
 	struct dirent *e;
 	DIR *d = opendir("/proc");
+	bool sure = d;
 
-	r->sweep++;
 	while (d && (e = readdir(d))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
@@ -558,32 +611,45 @@ static void mark_directories(struct pf__run *r)
 			continue;
 		snprintf(name, sizeof name, "/proc/%s/cwd", e->d_name);
 		mark(r, name);
-		mark_fds(r, e->d_name);
+		sure &= mark_fds(r, e->d_name);
 	}
 	if (d)
 		closedir(d);
+	return sure;
 }
 
-static bool in_use(const struct object *o, int64_t now, bool all)
+/* Twice: a child with a low number may get what its parent has, and its parent let go of it, after
+ * we have passed the one and before we come to the other. */
+static bool mark_directories(struct pf__run *r)
 {
-	if (!all && now - o->used < SWEEP_KEEP_MS)
+	r->sweep++;
+	return mark_once(r) && mark_once(r);
+}
+
+/* Who was given it before the sweep began has been asked. */
+static bool in_use(const struct object *o, int64_t began, bool all, bool marks)
+{
+	if (!all && o->used >= began - SWEEP_KEEP_MS)
 		return true;
 	if (o->kind == OBJECT_DIR || o->as_path)
-		return o->marked == o->run->sweep;
+		return !marks || o->marked == o->run->sweep;
 	return hold_in_use(o);
 }
 
 /* Under objects_lock. */
-static void take_unused(struct pf__run *r, const struct mount *m, bool all, struct pf__list *dead)
+static void take_unused(struct pf__run *r, const struct mount *m, int64_t began, bool marks,
+			struct pf__list *dead)
 {
-	int64_t now = run_now_ms();
 	struct pf__list *pos, *tmp;
 
 	pf__list_for_each_safe (pos, tmp, &r->objects) {
 		struct object *o = pf__list_entry(pos, struct object, all);
 
 		if ((m && o->m != m) || atomic_load(&o->refs) > 1 || o->written ||
-		    in_use(o, now, all || m))
+		    in_use(o, began, m, marks))
+			continue;
+		/* Somebody shall be told yet. */
+		if (o->error && !m && began - o->used < ERROR_KEEP_MS)
 			continue;
 		leave(r, o);
 		pf__list_add_tail(dead, &o->all);
@@ -596,7 +662,7 @@ void object_drop(struct object *o)
 	bool drop;
 
 	pthread_mutex_lock(&r->objects_lock);
-	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written &&
+	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written && !o->error &&
 	       (o->kind == OBJECT_DIR ? !o->worked_in : !hold_in_use(o));
 	if (drop) {
 		leave(r, o);
@@ -622,14 +688,16 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m)
 {
 	static pthread_mutex_t sweeping = PTHREAD_MUTEX_INITIALIZER;
 	struct pf__list dead, *l;
+	int64_t began = run_now_ms();
 	unsigned left;
+	bool marks;
 
 	pf__list_init(&dead);
 	who_forget_cwds(r);
 	pthread_mutex_lock(&sweeping);
-	mark_directories(r);
+	marks = mark_directories(r);
 	pthread_mutex_lock(&r->objects_lock);
-	take_unused(r, m, false, &dead);
+	take_unused(r, m, began, marks, &dead);
 	left = m ? count_of(r, m) : r->n_objects;
 	pthread_mutex_unlock(&r->objects_lock);
 	pthread_mutex_unlock(&sweeping);
@@ -647,11 +715,5 @@ void objects_close(struct pf__run *r)
 	for (int i = 0; i < 2; i++)
 		if (r->inotify[i] >= 0)
 			close(r->inotify[i]);
-	if (r->private_fd >= 0) {
-		remove_files(r, "."); /* fifos and sockets */
-		close(r->private_fd);
-	}
-	if (r->private)
-		rmdir(r->private);
-	pf__free(r->private);
+	private_close(r);
 }

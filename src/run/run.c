@@ -2,18 +2,22 @@
 /* The life of a run. */
 #include "base/errmsg.h"
 #include "base/hash.h"
+#include "base/sys.h"
 #include "run/internal.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HOLD_BYTES_MAX (1ull << 30)
-#define KNOWN_SLOTS    8192
+#define HOLD_BYTES_MAX   (1ull << 30)
+#define KNOWN_SLOTS      8192
+#define PATIENCE_MS      5000 /* without an answer, until we say so */
+#define LAST_PATIENCE_MS 2000 /* until we give up who waits in vain for a killed program */
 
 int64_t run_now_ms(void)
 {
@@ -49,10 +53,16 @@ static uint64_t default_hold(void)
 
 static int init_locks(struct pf__run *r)
 {
+	pthread_condattr_t attr;
+
 	pthread_rwlock_init(&r->mounts_lock, NULL);
 	pthread_mutex_init(&r->who_lock, NULL);
 	pthread_mutex_init(&r->objects_lock, NULL);
 	pthread_mutex_init(&r->flush_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->settled, &attr);
+	pthread_condattr_destroy(&attr);
 	pf__list_init(&r->closing);
 	pf__list_init(&r->mounts);
 	pf__list_init(&r->objects);
@@ -114,25 +124,98 @@ const char *pf__run_private(struct pf__run *run)
 	return run->private;
 }
 
+/*
+ * A quarter of the descriptors, but 2,048 at most, are not for files of programs. Who may have more
+ * than his hard limit says is told to have enough.
+ */
+void pf__run_limits(struct pf__run *r, bool raise)
+{
+	const rlim_t enough = 400000;
+	struct rlimit files, more;
+	rlim_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &files)) {
+		atomic_store(&r->max_fds, 768);
+		return;
+	}
+	if (raise) {
+		more.rlim_cur = more.rlim_max = files.rlim_max < enough ? enough : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &more)) {
+			more.rlim_cur = more.rlim_max = files.rlim_max;
+			setrlimit(RLIMIT_NOFILE, &more);
+		}
+		getrlimit(RLIMIT_NOFILE, &files);
+	}
+	n = files.rlim_cur < enough ? files.rlim_cur : enough;
+	atomic_store(&r->max_fds, (unsigned)(n - (n < 8192 ? n / 4 : 2048)));
+}
+
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run)
 {
 	return run->s;
 }
 
+/* One server's files, on a thread of their own: others need not wait for it. */
+struct flushing {
+	struct mount *m;
+	unsigned long thread;
+	bool runs;
+};
+
+static void *flush_mount(void *arg)
+{
+	struct flushing *f = arg;
+
+	flush_all(f->m->run, f->m);
+	return NULL;
+}
+
+static void flush_mounts(struct pf__run *r)
+{
+	enum { MOST = 64 };
+	struct flushing f[MOST];
+	unsigned n = 0;
+	struct pf__list *pos;
+
+	pthread_rwlock_rdlock(&r->mounts_lock);
+	pf__list_for_each (pos, &r->mounts)
+		if (n < MOST)
+			f[n++].m = mount_get(pf__list_entry(pos, struct mount, link));
+	pthread_rwlock_unlock(&r->mounts_lock);
+	for (unsigned i = 0; n > 1 && i < n; i++)
+		f[i].runs = !pf__sys.thread_create(&f[i].thread, flush_mount, &f[i]);
+	for (unsigned i = 0; n > 1 && i < n; i++) {
+		if (f[i].runs)
+			pthread_join(f[i].thread, NULL);
+	}
+	flush_all(r, NULL); /* of what was unmounted, too */
+	for (unsigned i = 0; i < n; i++)
+		mount_put(f[i].m);
+}
+
 unsigned pf__run_flush(struct pf__run *r)
 {
-	flush_all(r, NULL);
+	struct patience p;
+
+	patience_begin(&p, r, NULL, PATIENCE_MS, false);
+	flush_mounts(r);
+	patience_end(&p);
 	return atomic_load(&r->lost);
 }
 
 void pf__run_free(struct pf__run *r)
 {
+	struct patience p;
+
 	if (!r)
 		return;
 	atomic_store(&r->ending, true);
+	/* All is written. Who is waited for now was killed, or is our own. */
+	patience_begin(&p, r, NULL, LAST_PATIENCE_MS, true);
 	flush_thread_stop(r);
 	pf__run_unmount_all(r);
 	pf__supervisor_free(r->s);
+	patience_end(&p);
 	pf__devices_free(r->devices);
 	who_free_all(r);
 	objects_close(r);
@@ -147,6 +230,7 @@ void pf__run_free(struct pf__run *r)
 	pthread_mutex_destroy(&r->who_lock);
 	pthread_mutex_destroy(&r->objects_lock);
 	pthread_mutex_destroy(&r->flush_lock);
+	pthread_cond_destroy(&r->settled);
 	pf__free(r->known);
 	pf__free(r);
 }

@@ -22,6 +22,8 @@ struct pf__run_config {
 	/* A line for the user, without newline and "portfire:": what could not be written back and
 	 * where it was kept. On any thread. May be NULL. */
 	void (*say)(void *ctx, const char *line);
+	/* Has the user asked for an end? Then servers are waited for no longer. May be NULL. */
+	int (*interrupted)(void);
 	void *ctx;
 };
 
@@ -35,6 +37,9 @@ int pf__run_add(struct pf__run *run, struct pf_fs *fs, const char *mountpoint);
 /* Where the run keeps what stands for directories: to be removed, with what is in it, should we be
  * killed. Valid until pf__run_free(). */
 const char *pf__run_private(struct pf__run *run);
+/* How many files programs may have open: what our limit of descriptors allows. raise: as high as it
+ * may be. */
+void pf__run_limits(struct pf__run *run, bool raise);
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run);
 /*
  * What programs have written goes to the servers, and waits for it. The number of files, since the
