@@ -52,6 +52,7 @@ struct job {
 	struct run_words words;
 	int events[2], signals[2];
 	struct procs before; /* our children before there was a guardian */
+	unsigned lost;       /* files, told of already */
 	int status;          /* the program's */
 	bool guardian_lost;
 	int signal; /* asked us to end; 0: none */
@@ -320,9 +321,13 @@ static int set_up(struct job *job, char **words, size_t n)
 static int flush(struct job *job, int status)
 {
 	char sentence[1024];
+	unsigned lost = pf__run_flush(job->run);
 
-	if ((pf__run_flush(job->run) || pf__run_lost(job->run, sentence, sizeof(sentence))) &&
-	    !status)
+	if (lost > job->lost) /* the messages may stand far above by now */
+		complain_plain("%u %s could not be written back, as was told above", lost,
+			       lost == 1 ? "file" : "files");
+	job->lost = lost;
+	if ((lost || pf__run_lost(job->run, sentence, sizeof(sentence))) && !status)
 		return STATUS_FAILED;
 	return status;
 }

@@ -45,8 +45,9 @@ struct front {
 	pid_t program;
 	int program_fd; /* pidfd, -1: none */
 	int stops;
-	sigset_t early; /* that came before the program ran */
-	int status;     /* of the run, -1: not known yet */
+	sigset_t early;   /* that came before the program ran */
+	bool interrupted; /* SIGINT came */
+	int status;       /* of the run, -1: not known yet */
 };
 
 static struct run_origin origin;
@@ -384,6 +385,7 @@ static void on_signals(struct front *f)
 	while (read(f->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			continue; /* see supervisor_ended() */
+		f->interrupted |= info.ssi_signo == SIGINT;
 		if (info.ssi_signo == SIGCONT)
 			on_continued(f, &info);
 		else if (f->phase == RUNNING)
@@ -391,6 +393,19 @@ static void on_signals(struct front *f)
 		else
 			before_and_after(f, &info);
 	}
+}
+
+/* A shell that runs a script or a loop ends it when what it waited for was ended by Ctrl-C. */
+static void end_as_interrupted(void)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	sigset_t set;
+
+	sigaction(SIGINT, &dfl, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	raise(SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* The guardians have become our children. They end what they watch over, then themselves. */
@@ -418,9 +433,11 @@ static void supervisor_ended(struct front *f)
 	if (f->status >= 0)
 		return;
 	if (WIFSIGNALED(status)) {
-		complain_plain("the supervisor was killed by signal %d (%s): the program ends with "
-			       "it, and all that it has started",
-			       WTERMSIG(status), strsignal(WTERMSIG(status)));
+		complain_plain(
+		    "the supervisor was killed by signal %d (%s): the program ends with "
+		    "it, and all that it has started; what was written in the last second "
+		    "may be lost",
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
 		if (orphans_adopted()) {
 			await_orphans();
 			orphans_end();
@@ -464,6 +481,8 @@ static int be_front(pid_t supervisor, int socket)
 		}
 	}
 	front_take_terminal();
+	if (f.interrupted && f.status == 128 + SIGINT)
+		end_as_interrupted();
 	return f.status;
 }
 

@@ -89,11 +89,11 @@ int object_for_exec(struct job *j, struct place *p, struct object **out)
 	if (!err)
 		err = open_to_read(j, p, &file);
 	if (!err)
-		err = object_of_file(j->r, p->m, file, p->path, &o);
+		err = object_of_file(j->r, p->m, file, p->path, false, &o);
 	if (!err) {
 		pthread_mutex_lock(&o->lock);
 		o->exec = true;
-		err = hold_fill(o, file, false);
+		err = hold_fill(o, j->call, file, false);
 		pthread_mutex_unlock(&o->lock);
 	}
 	if (file)

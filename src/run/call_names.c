@@ -4,6 +4,7 @@
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -346,6 +347,29 @@ int64_t on_ftruncate(struct job *j, struct object *o)
 	return o->kind == OBJECT_FILE ? CONTINUE : -EINVAL;
 }
 
+/*
+ * Room is the server's to promise. What it has done the kernel does to the memfd then, which
+ * differs from what the server has no more than before.
+ */
+int64_t on_fallocate(struct job *j, struct object *o)
+{
+	const uint64_t *a = j->call->args;
+	int mode = (int)a[1], err;
+	off_t offset = (off_t)a[2], length = (off_t)a[3];
+
+	if (o->kind != OBJECT_FILE || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ||
+	    offset < 0 || length <= 0)
+		return CONTINUE; /* the kernel says what is wrong, or EOPNOTSUPP */
+	pthread_mutex_lock(&o->lock);
+	err = !o->written || !o->writer ? 0 : flush_object(o);
+	if (!err && o->written && o->writer)
+		err = pf_fallocate(o->writer, mode, offset, length);
+	if (!err && o->written)
+		err = flush_allocated(o, mode, offset, length);
+	pthread_mutex_unlock(&o->lock);
+	return err ? err : CONTINUE;
+}
+
 /* ---- links ----------------------------------------------------------------------------------- */
 
 int64_t on_symlink(struct job *j, struct place *p, const struct spec *s)
@@ -395,10 +419,19 @@ static int64_t both_outside(struct job *j, struct two *t)
 	return ANSWERED;
 }
 
+static bool is_mountpoint(const struct place *p)
+{
+	return p->m && !p->o && !strcmp(place_inside(p), "/");
+}
+
 /* Between two file systems. */
 static int64_t across(struct job *j, const struct two *t)
 {
 	struct stat st;
+
+	/* EXDEV would have mv empty what is mounted. */
+	if (is_mountpoint(&t->a) || is_mountpoint(&t->b))
+		return -EBUSY;
 
 	if (t->a.error || t->b.error)
 		return t->a.error ? t->a.error : t->b.error;

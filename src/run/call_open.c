@@ -88,7 +88,7 @@ static int fill(struct job *j, const struct place *p, struct object *o, struct p
 			err = open_to_read(j, p, &reader);
 	}
 	if (!err)
-		err = hold_fill(o, reader, nothing);
+		err = hold_fill(o, j->call, reader, nothing);
 	if (reader && reader != file)
 		pf_close(reader);
 	return err;
@@ -225,7 +225,7 @@ static int64_t give_opened(struct job *j, const struct place *p, struct pf_file 
 {
 	struct object *o;
 	int64_t result;
-	int err = object_of_file(j->r, p->m, file, p->path, &o);
+	int err = object_of_file(j->r, p->m, file, p->path, false, &o);
 
 	if (err) {
 		pf_close(file);

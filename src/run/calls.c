@@ -385,6 +385,7 @@ static const struct spec specs[] = {
     PATH(utimensat, on_utimens, 0, 1, 3, HOW_NOFOLLOW_AT | HOW_EMPTY_AT | HOW_NULL_FD),
     PATH(truncate, on_truncate, -1, 0, -1, HOW_FOLLOW),
     FD(ftruncate, on_ftruncate),
+    FD(fallocate, on_fallocate),
     PATH(symlinkat, on_symlink, 1, 2, -1, HOW_LINKS),
 #ifdef __NR_renameat
     OWN(renameat, on_rename),

@@ -76,6 +76,15 @@ int flush_truncated(struct object *o, size_t length)
 	return base_resize(o, length);
 }
 
+int flush_allocated(struct object *o, int mode, off_t offset, off_t length)
+{
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		return o->base >= 0 && fallocate(o->base, mode, offset, length) < 0 ? -errno : 0;
+	return !(mode & FALLOC_FL_KEEP_SIZE) && (size_t)(offset + length) > o->base_size
+		   ? base_resize(o, (size_t)(offset + length))
+		   : 0;
+}
+
 /* Where data begins at or after at, in a file that ends at end. */
 static off_t next_data(int fd, off_t at, off_t end)
 {

@@ -17,7 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PIECE (1u << 20)
+#define PIECE   (1u << 20)
+#define LONG_MS 3000 /* after which the user is told what takes so long */
 
 static int reopen(int fd, int flags)
 {
@@ -108,14 +109,39 @@ void hold_overlay(struct object *o, struct stat *st)
 /* ---- filling --------------------------------------------------------------------------------- */
 
 struct filling {
+	const struct pf__call *call; /* whoever waits for it */
+	const struct object *o;
+	int64_t began;
+	bool said, sparse;
 	int memfd;
 	struct pf_file *file;
 	char *buf;
 	size_t piece;
 };
 
+static bool is_zero(const char *p, size_t n)
+{
+	return *p == '\0' && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Nobody shall wonder what takes so long; nor need it go on when the one who waited was killed. */
+static int look_around(struct filling *f, uint64_t size)
+{
+	char path[PATH_MAX];
+
+	if (!pf__call_alive(f->call))
+		return -EINTR;
+	if (!f->said && run_now_ms() - f->began > LONG_MS) {
+		f->said = true;
+		object_path((struct object *)(uintptr_t)f->o, path, sizeof path);
+		run_say(f->o->run, "%s: reading all of it, %llu MiB, for a program that opens it",
+			path, (unsigned long long)(size >> 20));
+	}
+	return 0;
+}
+
 /* From at to end, or what end of file comes first. Where it ended, or negative errno. */
-static int64_t read_range(const struct filling *f, uint64_t at, uint64_t end)
+static int64_t read_range(struct filling *f, uint64_t at, uint64_t end)
 {
 	while (at < end) {
 		size_t want = end - at < f->piece ? (size_t)(end - at) : f->piece;
@@ -123,17 +149,20 @@ static int64_t read_range(const struct filling *f, uint64_t at, uint64_t end)
 
 		if (n < 0)
 			return n;
-		if (n > 0 && pwrite(f->memfd, f->buf, (size_t)n, (off_t)at) != n)
+		if (n > 0 && !(f->sparse && is_zero(f->buf, (size_t)n)) &&
+		    pwrite(f->memfd, f->buf, (size_t)n, (off_t)at) != n)
 			return -ENOMEM;
 		at += (uint64_t)n;
 		if (n == 0)
 			break;
+		if (at < end && look_around(f, end))
+			return -EINTR;
 	}
 	return (int64_t)at;
 }
 
 /* Holes are left out, where the server tells of them. */
-static int64_t read_sparse(const struct filling *f, uint64_t size)
+static int64_t read_sparse(struct filling *f, uint64_t size)
 {
 	off_t at = 0;
 
@@ -159,10 +188,13 @@ static int64_t read_sparse(const struct filling *f, uint64_t size)
  * What the server has, into the memfd. The size or negative errno. A size of 0 need not be true;
  * but what has no end does not fit into memory.
  */
-static int64_t read_all(int memfd, struct pf_file *file, uint64_t most)
+static int64_t read_all(const struct object *o, const struct pf__call *call, int memfd,
+			struct pf_file *file)
 {
+	uint64_t most = o->run->hold_bytes;
 	PF_AUTO_FREE char *buf = NULL;
-	struct filling f = {.memfd = memfd, .file = file};
+	struct filling f = {
+	    .call = call, .o = o, .began = run_now_ms(), .memfd = memfd, .file = file};
 	struct stat st;
 	int64_t n;
 
@@ -172,7 +204,8 @@ static int64_t read_all(int memfd, struct pf_file *file, uint64_t most)
 	f.buf = buf = pf__malloc(f.piece);
 	if (!buf)
 		return -ENOMEM;
-	if (st.st_size > 65536 && st.st_blocks < st.st_size / 512) {
+	f.sparse = st.st_size > 65536 && st.st_blocks < st.st_size / 512;
+	if (f.sparse) {
 		n = read_sparse(&f, (uint64_t)st.st_size);
 		if (n >= 0)
 			return n;
@@ -192,7 +225,7 @@ static void note_times(struct object *o, int memfd, const struct stat *st)
 	futimens(memfd, times);
 }
 
-int hold_fill(struct object *o, struct pf_file *file, bool truncated)
+int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *file, bool truncated)
 {
 	PF_AUTO_CLOSE int memfd = -1;
 	struct stat st;
@@ -209,7 +242,7 @@ int hold_fill(struct object *o, struct pf_file *file, bool truncated)
 	if (memfd < 0)
 		return memfd;
 	if (!truncated)
-		n = read_all(memfd, file, o->run->hold_bytes);
+		n = read_all(o, call, memfd, file);
 	if (n < 0) {
 		if (!o->held) /* nobody has it: a part of it is of no use */
 			(void)!ftruncate(memfd, 0);

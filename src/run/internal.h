@@ -170,10 +170,11 @@ void private_remove(int dir, const char *name);
 /* The object that a stand-in belongs to, referenced; NULL: none of ours. */
 struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino);
 struct object *object_by_inode(struct pf__run *r, const void *inode);
-/* The object of what file is open on (file is only looked at), at that canonical path. 0 or errno.
+/* work: for a working directory, which there shall be room for when there is none else.
+ * The object of what file is open on (file is only looked at), at that canonical path. 0 or errno.
  */
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
-		   struct object **o);
+		   bool work, struct object **o);
 /* One to work in, which others may do already. */
 int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 			struct object **o);
@@ -202,7 +203,7 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m);
 
 /* Fill the stand-in, or bring it up to date; file is open at the server for reading, or was just
  * truncated. Under o->lock. */
-int hold_fill(struct object *o, struct pf_file *file, bool truncated);
+int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *file, bool truncated);
 /* A descriptor of the stand-in with these open flags. */
 int hold_reopen(const struct object *o, int flags);
 bool hold_has_writers(const struct object *o);
@@ -210,6 +211,8 @@ bool hold_in_use(const struct object *o);
 /* Before it is given out for writing: from now on what differs goes to the server. Under o->lock.
  */
 int flush_begin(struct object *o);
+/* It has allocated or punched. */
+int flush_allocated(struct object *o, int mode, off_t offset, off_t length);
 void base_close(struct object *o);
 /* The server has cut it to length itself. The same. */
 int flush_truncated(struct object *o, size_t length);
@@ -373,6 +376,7 @@ int64_t on_fchown(struct job *j, struct object *o);
 int64_t on_utimens(struct job *j, struct place *p, const struct spec *s);
 int64_t on_truncate(struct job *j, struct place *p, const struct spec *s);
 int64_t on_ftruncate(struct job *j, struct object *o);
+int64_t on_fallocate(struct job *j, struct object *o);
 int64_t on_xattr(struct job *j, struct place *p, const struct spec *s);
 int64_t on_fxattr(struct job *j, struct object *o);
 int64_t on_chdir(struct job *j, struct place *p, const struct spec *s);

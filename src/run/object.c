@@ -219,18 +219,18 @@ bool objects_full(const struct pf__run *r)
 }
 
 /* Where a program works it shall get to also then. */
-static bool directories_full(const struct pf__run *r)
+static bool directories_full(const struct pf__run *r, bool work)
 {
 	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) >=
-	       r->max_fds + r->max_fds / 16;
+	       r->max_fds + r->max_fds / (work ? 8 : 16);
 }
 
-static int make_stand_in(struct object *o, struct pf_file *file)
+static int make_stand_in(struct object *o, struct pf_file *file, bool work)
 {
 	struct stat st;
 	int err;
 
-	if (o->kind == OBJECT_DIR ? directories_full(o->run) : objects_full(o->run))
+	if (o->kind == OBJECT_DIR ? directories_full(o->run, work) : objects_full(o->run))
 		return -ENFILE;
 	err = o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file);
 	if (err)
@@ -294,7 +294,7 @@ static enum object_kind kind_of(uint32_t type)
 }
 
 static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
-				 const char *path, int *err)
+				 const char *path, bool work, int *err)
 {
 	struct object *o = pf__calloc(1, sizeof *o);
 	struct pf__inode *inode = file->of->inode;
@@ -318,7 +318,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	if (o->path)
 		*err = pf__file_as(NULL, file, &o->handle);
 	if (!*err)
-		*err = make_stand_in(o, file);
+		*err = make_stand_in(o, file, work);
 	if (*err) {
 		object_free(o);
 		return NULL;
@@ -420,7 +420,7 @@ int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file
 	}
 	pthread_mutex_unlock(&r->objects_lock);
 	if (!found)
-		err = object_of_file(r, m, file, path, &found);
+		err = object_of_file(r, m, file, path, true, &found);
 	if (err)
 		return err;
 	found->to_work_in = found->worked_in = true;
@@ -430,7 +430,7 @@ int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file
 }
 
 int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
-		   struct object **out)
+		   bool work, struct object **out)
 {
 	/* Each open directory is one of its own: servers count on a handle being read in order. */
 	bool dir = S_ISDIR(pf__inode_type(file->of->inode)), sweep;
@@ -442,9 +442,9 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 		*out = o;
 		return 0;
 	}
-	if (dir ? directories_full(r) : objects_full(r))
+	if (dir ? directories_full(r, work) : objects_full(r))
 		make_room(r);
-	o = object_new(r, m, file, path, &err);
+	o = object_new(r, m, file, path, work, &err);
 	if (!o)
 		return err;
 	pthread_mutex_lock(&r->objects_lock);

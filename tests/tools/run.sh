@@ -193,6 +193,26 @@ lost() {
 check "a server is lost: 1" status 1 lost
 check "it says so" prints "portfire: run: ${server##*/} " lost
 
+# ---- what is mounted does not move, and room that a server has not got is not promised
+mountpoint_stays() {
+	echo precious >src/file
+	run "${s[@]}" -- sh -c 'mv {} elsewhere' 2>out
+	grep -q 'Device or resource busy' out && [ "$(cat src/file)" = precious ] && [ ! -e elsewhere ]
+}
+check "mv of a mountpoint is refused" mountpoint_stays
+no_room() {
+	run "${s[@]}" -- sh -c 'fallocate -l 1000T {}/large' 2>out
+	[ $? != 0 ] && [ ! -s src/large ] && grep -qi 'fallocate' out
+}
+check "fallocate asks the server" no_room
+large_is_told() {
+	truncate -s 100G src/sparse
+	run "${s[@]}" -- sh -c 'timeout 5 head -c 3 {}/sparse >/dev/null; echo $?' >out 2>told
+	rm src/sparse
+	[ "$(cat out)" = 0 ] || grep -q 'sparse: reading all of it' told
+}
+check "a large file that takes long is told of, and ends with who opens it" large_is_told
+
 # ---- in another run
 nested() {
 	echo hi >src/file
