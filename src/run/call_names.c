@@ -367,7 +367,8 @@ int64_t on_fallocate(struct job *j, struct object *o)
 	if (!err && o->written)
 		err = flush_allocated(o, mode, offset, length);
 	pthread_mutex_unlock(&o->lock);
-	return err ? err : CONTINUE;
+	/* A hole that it cannot make is zeros to it, later. */
+	return err && !(err == -EOPNOTSUPP && mode & FALLOC_FL_PUNCH_HOLE) ? err : CONTINUE;
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */

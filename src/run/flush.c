@@ -399,7 +399,9 @@ static void end_reading(struct object *o)
 {
 	if (o->reader)
 		pf_close(pf__take(o->reader, NULL));
-	o->held = false;
+	/* Somebody may be on his way to execute it, and must not find it being written to. */
+	if (!o->exec)
+		o->held = false;
 }
 
 bool flush_if_closed(struct object *o)

@@ -310,7 +310,7 @@ leader_ctrl_c() {
 	on_its_own "$portfire" run asks <<-'EOF'
 		expect a word?
 		type \x03
-		status 130
+		status -2
 	EOF
 }
 check "but Ctrl-C does" leader_ctrl_c
