@@ -418,9 +418,11 @@ bool flush_if_closed(struct object *o)
 	return open;
 }
 
+/* Who is being answered may hang at the server: then it is closed with the object. */
 static void end_listing(struct object *o)
 {
-	pthread_mutex_lock(&o->lock);
+	if (pthread_mutex_trylock(&o->lock))
+		return;
 	if (o->listing)
 		pf_close(pf__take(o->listing, NULL));
 	pthread_mutex_unlock(&o->lock);

@@ -108,7 +108,7 @@ static void huge_sizes(void)
 	MUST(fstat(fd, &st) == 0);
 	MUST(st.st_size == 1ll << 40);
 	MUST(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0);
-	MUST(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1ll << 41, 4096) == 0);
+	MUST(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1ll << 41, 4096) == 0 || errno == EOPNOTSUPP);
 	MUST(ftruncate(fd, 3) == 0);
 	MUST(pwrite(fd, "abc", 3, 0) == 3);
 	MUST(close(fd) == 0);
