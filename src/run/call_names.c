@@ -358,7 +358,7 @@ int64_t on_fallocate(struct job *j, struct object *o)
 	off_t offset = (off_t)a[2], length = (off_t)a[3];
 
 	if (o->kind != OBJECT_FILE || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ||
-	    offset < 0 || length <= 0)
+	    offset < 0 || length <= 0 || (fd_flags(j->call, (int)a[0]) & O_ACCMODE) == O_RDONLY)
 		return CONTINUE; /* the kernel says what is wrong, or EOPNOTSUPP */
 	pthread_mutex_lock(&o->lock);
 	err = !o->written || !o->writer ? 0 : flush_object(o);

@@ -260,8 +260,7 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* O_PATH descriptors do for a few calls only. */
-static bool is_path_only(const struct pf__call *call, int fd)
+int fd_flags(const struct pf__call *call, int fd)
 {
 	char name[64], text[512], *flags;
 	PF_AUTO_CLOSE int info = -1;
@@ -271,10 +270,16 @@ static bool is_path_only(const struct pf__call *call, int fd)
 	info = open(name, O_RDONLY | O_CLOEXEC);
 	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
 	if (n <= 0)
-		return false;
+		return 0;
 	text[n] = '\0';
 	flags = strstr(text, "flags:");
-	return flags && strtoul(flags + 6, NULL, 8) & O_PATH;
+	return flags ? (int)strtoul(flags + 6, NULL, 8) : 0;
+}
+
+/* O_PATH descriptors do for a few calls only. */
+static bool is_path_only(const struct pf__call *call, int fd)
+{
+	return fd_flags(call, fd) & O_PATH;
 }
 
 static int64_t answer_fd(struct job *j, const struct spec *s, struct object *o)

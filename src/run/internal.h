@@ -345,6 +345,8 @@ struct spec {
 const struct pf__trap *run_traps(size_t *n);
 const struct spec *spec_of(int nr);
 enum pf__call_end call_end(struct job *j, int64_t result);
+/* The flags that a descriptor of the caller's was opened with; 0: it has none. */
+int fd_flags(const struct pf__call *call, int fd);
 /* Without a mount, and with nothing of one in anybody's hands. */
 bool nothing_is_ours(const struct pf__run *r);
 /* The caller's path: its length, or negative errno. */
