@@ -127,7 +127,9 @@ struct pf__sample pf__cache_sample(struct pf__cache *cache)
 
 struct pf__sample pf__cache_sample_create(struct pf__cache *cache)
 {
-	return (struct pf__sample){.epoch = __atomic_load_n(&cache->epoch, __ATOMIC_ACQUIRE)};
+	return (struct pf__sample){.attr_version = pf__next_version(cache),
+				   .created = true,
+				   .epoch = __atomic_load_n(&cache->epoch, __ATOMIC_ACQUIRE)};
 }
 
 static size_t table_bytes(const struct pf__table *t)

@@ -67,13 +67,18 @@ struct pf__inode *pf__inode_find(struct pf__cache *cache, uint64_t nodeid);
  * of the request sent later counts, so that who asks never sees what was before he asked */
 /* Before sending, once for each request: the versions that its reply will be judged by. */
 struct pf__sample {
-	uint64_t attr_version; /* 0: always apply (create types) */
+	uint64_t attr_version; /* 0: always apply */
+	bool created;          /* by a request that makes names */
 	uint64_t
 	    evict_version; /* new inodes: attributes stay invalid if a live inode went meanwhile */
 	uint32_t epoch;
 };
 struct pf__sample pf__cache_sample(struct pf__cache *cache);
-/* The same for create types: their replies' attributes always apply. */
+/*
+ * The same for create types. Linux takes their attributes in whatever has changed since, for it has
+ * the directory locked meanwhile; we have not: CREATE may answer with a file that another one has
+ * made, and has written to, before the answer is here.
+ */
 struct pf__sample pf__cache_sample_create(struct pf__cache *cache);
 
 /* ---- names */

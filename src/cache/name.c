@@ -320,7 +320,8 @@ static bool changed_since(const struct pf__inode *dir, const struct pf__sample *
 {
 	const struct pf__ext *ext = pf__rcu_load(dir->ext);
 
-	return sample && sample->attr_version && ext && ext->changed > sample->attr_version;
+	return sample && !sample->created && sample->attr_version && ext &&
+	       ext->changed > sample->attr_version;
 }
 
 /* ---- entering */
@@ -432,7 +433,7 @@ static int enter_locked(struct pf__cache *c, struct pf__inode *dir, const char *
 		pf__inode_give_back(c, e->nodeid);
 		return -EIO;
 	}
-	if (sample && !sample->attr_version) /* just created */
+	if (sample && sample->created)
 		pf__dir_changed(c, dir);
 	i = pf__inode_take_lookup(c, e, sample);
 	if (!i)
