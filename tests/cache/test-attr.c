@@ -72,7 +72,8 @@ static void a_late_reply_does_not_undo_a_write(void **state)
 	assert_int_equal(size_of(i), 20);
 	pf__inode_local_write(c, i, 5, true, 0);
 	assert_int_equal(size_of(i), 5);
-	/* Nor does that of a CREATE which came to a file that was there, and was written to since. */
+	/* Nor does that of a CREATE which came to a file that was there, and was written to since.
+	 */
 	after = pf__cache_sample_create(c);
 	set(c, i, 7, &after);
 	assert_int_equal(size_of(i), 7);
