@@ -183,7 +183,7 @@ static void times_to_memfd(struct object *o, const struct timespec times[2])
 
 		futimens(fd, mtime);
 		if (!fstat(fd, &st))
-			o->sent_mtime = st.st_mtim;
+			atomic_store(&o->sent_mtime, hold_time(st.st_mtim));
 		atomic_store(&o->seen, true);
 		close(fd);
 	}

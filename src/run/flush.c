@@ -269,12 +269,11 @@ static void send_mtime(struct object *o, const struct stat *st)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
 
-	if (!o->sent && st->st_mtim.tv_sec == o->sent_mtime.tv_sec &&
-	    st->st_mtim.tv_nsec == o->sent_mtime.tv_nsec)
+	if (!o->sent && hold_time(st->st_mtim) == atomic_load(&o->sent_mtime))
 		return;
 	if (!server_time_will_do(o, st) && pf_futimens(o->writer, times))
 		return;
-	o->sent_mtime = st->st_mtim;
+	atomic_store(&o->sent_mtime, hold_time(st->st_mtim));
 	o->sent = false;
 	atomic_store(&o->seen, false);
 }
@@ -408,7 +407,10 @@ bool flush_if_closed(struct object *o)
 {
 	bool open;
 
-	pthread_mutex_lock(&o->lock);
+	if (o->written)
+		pthread_mutex_lock(&o->lock);
+	else if (pthread_mutex_trylock(&o->lock)) /* as in end_listing() */
+		return true;
 	if (o->written && !hold_has_writers(o))
 		end_writing(o);
 	if (!o->written && (o->held || o->reader) && !hold_in_use(o))

@@ -98,7 +98,7 @@ void hold_overlay(struct object *o, struct stat *st)
 	st->st_size = mem.st_size;
 	st->st_blocks = mem.st_blocks;
 	/* What the server has not got yet has changed the file. */
-	if (same_time(mem.st_mtim, o->sent_mtime))
+	if (hold_time(mem.st_mtim) == atomic_load(&o->sent_mtime))
 		return;
 	atomic_store(&o->seen, true);
 	st->st_mtim = mem.st_mtim;
@@ -220,7 +220,8 @@ static void note_times(struct object *o, int memfd, const struct stat *st)
 {
 	struct timespec times[2] = {unread, st->st_mtim};
 
-	o->mtime = o->sent_mtime = st->st_mtim;
+	o->mtime = st->st_mtim;
+	atomic_store(&o->sent_mtime, hold_time(st->st_mtim));
 	o->ctime = st->st_ctim;
 	futimens(memfd, times);
 }

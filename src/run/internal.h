@@ -140,7 +140,8 @@ struct object {
 	int base;               /* a memfd of what the server has of a written file; -1 */
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
-	struct timespec sent_mtime;
+	/* What hold_time() says of the mtime that the server has; stat() looks without the lock. */
+	_Atomic uint64_t sent_mtime;
 	_Atomic bool seen;   /* programs know of an mtime that the server has not */
 	bool sent;           /* data after that, which gave it another time there */
 	_Atomic int error;   /* of writing back, until fsync or rename tells it */
@@ -229,6 +230,11 @@ void flush_closed_for_names(struct pf__run *r);
 int flush_all(struct pf__run *r, struct mount *m);
 /* Has nobody read it since it was filled? So the time of the last access is what it was before. */
 bool hold_unread(const struct object *o);
+/* A time in one word, to be compared. */
+static inline uint64_t hold_time(struct timespec t)
+{
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 /* size, blocks and mtime of a file that programs may have written to. */
 void hold_overlay(struct object *o, struct stat *st);
 /* Is anything held that may differ from what the server has? */
