@@ -121,7 +121,10 @@ check "readdir hangs" others_go_on readdir 'exec ls mnt/h/hang-dir' TERM
 # Who makes the next call may find himself sending what another has closed: so nobody makes one until the run has begun to.
 mkfifo -m 666 go
 write_hangs() { # the data of the other server is there, that of this one is kept when the user has enough
-	run 60 "${e[@]}" hang=write ] "${f[@]}" -- bash -c 'exec 9<>go; (echo new >mnt/h/hang1); read -t 1 -u 9; echo mine >mnt2/other' &
+	run 60 "${e[@]}" hang=write ] "${f[@]}" -- bash -c 'exec 9<>go
+		(read -t 2 -u 9; echo mine >mnt2/other) & other=$!
+		(sleep 0.5; echo new >mnt/h/hang1) &
+		wait $other' &
 	local pid=$! i
 	for ((i = 0; i < 300; i++)); do
 		grep -q 'does not answer; what was written waits for it' err && break
