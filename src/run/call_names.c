@@ -168,28 +168,26 @@ int64_t on_fchown(struct job *j, struct object *o)
 	return chown_object(j, o, (uid_t)j->call->args[1], (gid_t)j->call->args[2]);
 }
 
-/* A held file has its times in the memfd, too, which count while it may be written to. */
+/* A held file has its times in the memfd, too, which count while it may be written to. Under
+ * o->lock. */
 static void times_to_memfd(struct object *o, const struct timespec times[2])
 {
-	int fd;
+	int fd = o->held ? hold_reopen(o, O_RDONLY) : -1;
+	struct timespec mtime[2] = {{.tv_nsec = UTIME_OMIT},
+				    times ? times[1] : (struct timespec){.tv_nsec = UTIME_NOW}};
+	struct stat st;
 
-	pthread_mutex_lock(&o->lock);
-	fd = o->held ? hold_reopen(o, O_RDONLY) : -1;
-	if (fd >= 0) {
-		struct timespec mtime[2] = {{.tv_nsec = UTIME_OMIT},
-					    times ? times[1]
-						  : (struct timespec){.tv_nsec = UTIME_NOW}};
-		struct stat st;
-
-		futimens(fd, mtime);
-		if (!fstat(fd, &st))
-			atomic_store(&o->sent_mtime, hold_time(st.st_mtim));
-		atomic_store(&o->seen, true);
-		close(fd);
-	}
-	pthread_mutex_unlock(&o->lock);
+	if (fd < 0)
+		return;
+	futimens(fd, mtime);
+	if (!fstat(fd, &st))
+		atomic_store(&o->sent_mtime, hold_time(st.st_mtim));
+	atomic_store(&o->seen, true);
+	close(fd);
 }
 
+/* At the server and in the memfd, with no data of its own on the way in between: that would give it
+ * another time at the server again. */
 static int utimens_object(struct job *j, struct object *o, const struct timespec *times)
 {
 	struct pf_file *file;
@@ -197,10 +195,12 @@ static int utimens_object(struct job *j, struct object *o, const struct timespec
 
 	if (err)
 		return err;
+	pthread_mutex_lock(&o->lock);
 	err = pf_utimensat(file, "", times, AT_EMPTY_PATH);
-	pf_close(file);
 	if (!err)
 		times_to_memfd(o, times);
+	pthread_mutex_unlock(&o->lock);
+	pf_close(file);
 	return err;
 }
 
@@ -269,15 +269,13 @@ int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
 		return err;
 	if (p->o)
 		return utimens_object(j, p->o, now ? NULL : times);
-	err = pf_utimens(&j->view, place_inside(p), now ? NULL : times,
-			 follow ? 0 : AT_SYMLINK_NOFOLLOW);
-	if (err)
-		return err;
 	o = written_at(j, p, follow);
-	if (o)
-		times_to_memfd(o, now ? NULL : times);
+	if (!o)
+		return pf_utimens(&j->view, place_inside(p), now ? NULL : times,
+				  follow ? 0 : AT_SYMLINK_NOFOLLOW);
+	err = utimens_object(j, o, now ? NULL : times);
 	object_put(o);
-	return 0;
+	return err;
 }
 
 /* ---- truncation ------------------------------------------------------------------------------ */
