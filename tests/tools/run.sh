@@ -188,7 +188,8 @@ wait_ends() {
 }
 check "--wait is ended by SIGTERM" wait_ends
 lost() {
-	run "${s[@]}" -- sh -c 'kill -9 $(pgrep -f "^'"$server $work"'|^'"$server"' src")'
+	# By its directory, which is nobody else's.
+	run [ "$server" "$work/src" {} ] -- sh -c 'kill -9 $(pgrep -f "^'"$server $work/src "'")'
 }
 check "a server is lost: 1" status 1 lost
 check "it says so" prints "portfire: run: ${server##*/} " lost
@@ -207,7 +208,7 @@ no_room() {
 check "fallocate asks the server" no_room
 large_is_told() {
 	truncate -s 100G src/sparse
-	run "${s[@]}" -- sh -c 'timeout 5 head -c 3 {}/sparse >/dev/null; echo $?' >out 2>told
+	run "${s[@]}" -- sh -c 'timeout 10 head -c 3 {}/sparse >/dev/null; echo $?' >out 2>told
 	rm src/sparse
 	[ "$(cat out)" = 0 ] || grep -q 'sparse: reading all of it' told
 }
