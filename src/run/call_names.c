@@ -493,13 +493,6 @@ static int flush_before(struct job *j, const struct place *p)
 	return err;
 }
 
-/* Every rename and link makes what is known of paths void, so who can have nothing to do with us
- * should not come that far. */
-static bool nothing_mounted(const struct job *j)
-{
-	return !mounts_any(j->r) && !atomic_load(&j->r->given);
-}
-
 /* ---- rename ---------------------------------------------------------------------------------- */
 
 static void strip(char *path)
@@ -540,28 +533,34 @@ static int64_t rename_inside(struct job *j, struct two *t, int flags)
 	return 0;
 }
 
-enum pf__call_end on_rename(void *ctx, struct pf__call *call)
+/* What rename and link have in common; at: their forms with descriptors. */
+static enum pf__call_end two_paths(struct job *j, bool at, two_fn fn, unsigned flags_a, int flags)
 {
-	struct job j = {.r = ctx, .call = call};
-	bool at = !IS_NR(&j, rename);
 	struct two *t;
 	int64_t result;
 
-	if (nothing_mounted(&j))
-		return call_end(&j, CONTINUE);
+	if (nothing_is_ours(j->r))
+		return call_end(j, CONTINUE);
 	t = pf__calloc(1, sizeof *t);
 	if (!t)
-		return call_end(&j, -ENOMEM);
-	flush_closed_quick(j.r);
-	t->dirfrom = at ? (int)call->args[0] : AT_FDCWD;
-	t->dirto = at ? (int)call->args[2] : AT_FDCWD;
+		return call_end(j, -ENOMEM);
+	flush_closed_quick(j->r);
+	t->dirfrom = at ? (int)j->call->args[0] : AT_FDCWD;
+	t->dirto = at ? (int)j->call->args[2] : AT_FDCWD;
 	t->ia = at ? 1 : 0;
 	t->ib = at ? 3 : 1;
-	result =
-	    do_two(&j, t, rename_inside, 0, call->nr == __NR_renameat2 ? (int)call->args[4] : 0);
+	result = do_two(j, t, fn, flags_a, flags);
 	clear_two(t);
 	pf__free(t);
-	return call_end(&j, result);
+	return call_end(j, result);
+}
+
+enum pf__call_end on_rename(void *ctx, struct pf__call *call)
+{
+	struct job j = {.r = ctx, .call = call};
+
+	return two_paths(&j, !IS_NR(&j, rename), rename_inside, 0,
+			 call->nr == __NR_renameat2 ? (int)call->args[4] : 0);
 }
 
 /* ---- link ------------------------------------------------------------------------------------ */
@@ -609,26 +608,11 @@ enum pf__call_end on_link(void *ctx, struct pf__call *call)
 	struct job j = {.r = ctx, .call = call};
 	bool at = call->nr == __NR_linkat;
 	int flags = at ? (int)call->args[4] : 0;
-	struct two *t;
-	int64_t result;
 
-	if (nothing_mounted(&j))
+	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return call_end(&j, CONTINUE);
-	t = pf__calloc(1, sizeof *t);
-	if (!t)
-		return call_end(&j, -ENOMEM);
-	flush_closed_quick(j.r);
-	t->dirfrom = at ? (int)call->args[0] : AT_FDCWD;
-	t->dirto = at ? (int)call->args[2] : AT_FDCWD;
-	t->ia = at ? 1 : 0;
-	t->ib = at ? 3 : 1;
-	result = flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)
-		     ? CONTINUE
-		     : do_two(&j, t, link_inside,
-			      (flags & AT_SYMLINK_FOLLOW ? PLACE_FOLLOW : 0) |
-				  (flags & AT_EMPTY_PATH ? PLACE_EMPTY : 0),
-			      flags);
-	clear_two(t);
-	pf__free(t);
-	return call_end(&j, result);
+	return two_paths(&j, at, link_inside,
+			 (flags & AT_SYMLINK_FOLLOW ? PLACE_FOLLOW : 0) |
+			     (flags & AT_EMPTY_PATH ? PLACE_EMPTY : 0),
+			 flags);
 }
