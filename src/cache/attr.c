@@ -198,6 +198,19 @@ static void tell_data(struct pf__cache *c, struct pf__inode *inode, const struct
 					    !same_mtime(old, new));
 }
 
+/*
+ * What we asked for ourselves is no news, but a time or a size that we set hides what somebody else
+ * may have done since we were last sure of the attributes: as if the mtime had been another.
+ */
+static struct pf__attr what_it_hides(const struct pf__attr *old, const struct pf__attr *new)
+{
+	struct pf__attr a = *new;
+
+	if (old->valid_until < pf__now_coarse())
+		a.attr.mtime = ~new->attr.mtime;
+	return a;
+}
+
 /* force: values count though a newer change stands against them, but are not to be trusted long. */
 static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
 		     uint64_t valid_until, const struct pf__sample *sample, bool force,
@@ -221,8 +234,9 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 		a.valid_until = newer ? 0 : valid_until;
 		a.version = force ? pf__next_version(c) : version_of(c, sample);
 		store_begin(inode, &a);
-		/* What we asked for ourselves is no news. */
-		if (!owned && !(changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
+		if (!owned && (changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
+			old = what_it_hides(&old, &a);
+		if (!owned)
 			tell_data(c, inode, &old.attr, &a.attr);
 		store_end(inode);
 	}

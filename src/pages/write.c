@@ -148,31 +148,35 @@ static void replace_dirty(const struct piece *x, struct pf__slice *s)
 		pf__slice_skip(s, x->hi - x->lo);
 }
 
+/* A mapping shows the page, whatever its state: a READ of it lands beside. */
+static bool is_mapped(const struct piece *x)
+{
+	const struct pf__block *b = x->b;
+
+	return b->maps && (b->shown & b->resident & ~b->writeback & x->bit);
+}
+
 static void clean_piece(struct piece *x, uint64_t start, uint64_t eof, struct pf__slice *s,
 			struct pf__spare *spare)
 {
 	struct pf__block *b = x->b;
 	bool whole = x->lo == 0 && (x->hi == PF_PAGE || start + x->hi >= eof);
+	bool busy = (b->reading | b->writeback) & x->bit;
 
-	if ((b->reading | b->writeback) & x->bit) {
-		/* Its bytes are in use. It will be asked for again. */
+	if (busy) { /* It will be asked for again. */
 		b->voided |= b->reading & x->bit;
 		pf__block_clear_uptodate(b, b->writeback & x->bit);
-		if (b->dirty & x->bit) /* they are not: the answer comes beside them */
-			replace_dirty(x, s);
-		else
-			pf__slice_skip(s, x->hi - x->lo);
-	} else if (is_uptodate(x)) {
+	}
+	if (!busy && is_uptodate(x)) {
 		copy_piece(x, x->lo, x->hi, s);
-	} else if (whole && !(b->dirty & x->bit) && pf__block_touch(b, x->bit, spare)) {
+	} else if (!busy && whole && !(b->dirty & x->bit) && pf__block_touch(b, x->bit, spare)) {
 		copy_piece(x, x->lo, x->hi, s);
 		zero_around(x);
 		pf__block_set_uptodate(b, x->bit);
-	} else if (b->dirty & x->bit) {
-		replace_dirty(x, s);
-	} else if (b->maps && (b->resident & x->bit)) {
-		/* Not up to date, but somebody looks at it. */
+	} else if (is_mapped(x)) {
 		copy_piece(x, x->lo, x->hi, s);
+	} else if (b->dirty & x->bit) { /* an answer that is under way comes beside them */
+		replace_dirty(x, s);
 	} else {
 		pf__slice_skip(s, x->hi - x->lo);
 	}

@@ -91,6 +91,33 @@ static void inval_during_write_back(void **state)
 	finish(&t);
 }
 
+/* ---- AUTO_INVAL_DATA */
+
+/* A time or a size that we set hides what was changed since we last knew the attributes. */
+static void own_change_hides(bool truncate, bool expired)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 7}};
+	struct t t = begin(.flags = FUSE_AUTO_INVAL_DATA, .size = 100, .closed = true);
+
+	t.w->attr_valid = 10;
+	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &t.f));
+	assert_reads_old(t.f, 0, 100);
+	wdata_text(t.w);
+	wdata_put(t.w, 0, "new", 3);
+	if (expired)
+		pf__clock_advance(3600 * PF_NSEC_PER_SEC);
+	ok(truncate ? pf_ftruncate(t.f, 100) : pf_futimens(t.f, times));
+	assert_reads(t.f, 0, expired ? "new" : (char[]){(char)wdata_byte(0)}, expired ? 3 : 1);
+	assert_int_equal(!!strstr(wdata_text(t.w), "READ("), expired);
+	finish(&t);
+}
+
+static void own_change_after_another(void **state)
+{
+	for (int i = 0; i < 4; i++)
+		own_change_hides(i & 1, i & 2);
+}
+
 /* Sent from within the handler of the very WRITE, as some servers do. */
 static void inval_from_the_handler(void **state)
 {
@@ -452,6 +479,7 @@ int main(int argc, char **argv)
 	    write_test(inval_with_strange_ranges),
 	    write_test(store_during_write_back),
 	    write_test(store_at_strange_places),
+	    write_test(own_change_after_another),
 	    write_test(random_calls),
 	    write_test(random_threads),
 	};

@@ -289,6 +289,32 @@ static void mapped_blocks_stay(void **state)
 	file_close(&f);
 }
 
+/* What was written is seen by a mapping also while its page is being asked for again. */
+static void mapped_while_read(void **state)
+{
+	struct pf__fill fill;
+	struct pf__block *b;
+	struct file f;
+	char *at;
+
+	file_open(&f, MIB);
+	file_read(&f, 0, 1, FAR, 1);
+	respare(&f, 1, 1);
+	assert_err(pf__pages_pin_range(&f.p, 0, PF_PAGE, PF_PAGE, false, &f.spare, &b), 0);
+	at = page_memory(&f, 0);
+	pf__pages_drop(&f.p, 0, UINT64_MAX);
+	assert_int_equal(pf__fill_begin(&f.p, 0, 1, FAR, false, &f.spare, &fill), 1);
+	file_clean(&f, 10, 10, FAR, 3);
+	assert_pattern(at, 0, 10, 1);
+	assert_pattern(at + 10, 10, 10, 3);
+	fill_answer(&fill, 2); /* of before the write, perhaps */
+	pf__fill_end(&fill, fill.length, 0, false);
+	assert_false(is_there(&f, 0));
+	assert_pattern(at + 10, 10, 10, 3);
+	pf__pages_unpin_range(&f.p, b, false);
+	file_close(&f);
+}
+
 static void what_a_mapping_may_have_changed(void **state)
 {
 	struct pf__block *b;
@@ -384,6 +410,7 @@ int main(void)
 	    cmocka_unit_test(borrowed_blocks_are_left_to_them),
 	    cmocka_unit_test(borrowed_twice),
 	    cmocka_unit_test(mapped_blocks_stay),
+	    cmocka_unit_test(mapped_while_read),
 	    cmocka_unit_test(what_a_mapping_may_have_changed),
 	    cmocka_unit_test(pinned_for_want_of_a_block),
 	    cmocka_unit_test(clean_bytes),
