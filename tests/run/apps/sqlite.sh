@@ -9,29 +9,34 @@ app_sqlite() {
 	done
 }
 
+# Of an error tell which call failed, too.
+sql() {
+	sqlite3 -cmd '.log stderr' "$@"
+}
+
 sqlite_mode() {
 	local db=$1.db rows
 	rows=$(amount 300 40)
-	is "$(sqlite3 "$db" "pragma journal_mode=$1; create table t(who, n, text); create index i on t(n);")" "$1" "journal mode"
+	is "$(sql "$db" "pragma journal_mode=$1; create table t(who, n, text); create index i on t(n);")" "$1" "journal mode"
 	sqlite_insert "$db" a "$rows" &
 	local first=$!
 	sqlite_insert "$db" b "$rows" &
 	local second=$!
 	wait $first || fail "$1: the first process: $(tail -1 "$SCRATCH/log")"
 	wait $second || fail "$1: the second process: $(tail -1 "$SCRATCH/log")"
-	is "$(sqlite3 "$db" 'select count(*) from t')" $((2 * rows)) "$1: rows"
-	is "$(sqlite3 "$db" 'pragma integrity_check')" ok "$1: integrity"
+	is "$(sql "$db" 'select count(*) from t')" $((2 * rows)) "$1: rows"
+	is "$(sql "$db" 'pragma integrity_check')" ok "$1: integrity"
 	# Killed in a transaction: what was not committed is not there.
-	(echo 'begin; insert into t select who, n, text from t;'; sleep 1; echo 'commit;') | sqlite3 "$db" &
+	(echo 'begin; insert into t select who, n, text from t;'; sleep 1; echo 'commit;') | sql "$db" &
 	sleep 0.3
 	kill -KILL $!
 	wait || true
-	sqlite3 "$db" '.timeout 5000' 'pragma integrity_check' | grep -qx ok || fail "$1: integrity after a kill"
-	is "$(sqlite3 "$db" 'select count(*) from t')" $((2 * rows)) "$1: rows after a kill"
-	sqlite3 "$db" 'vacuum; delete from t where n % 2; vacuum; pragma wal_checkpoint(truncate);' >/dev/null
-	is "$(sqlite3 "$db" 'select count(*) from t where n % 2 = 0')" "$rows" "$1: rows in the end"
-	sqlite3 "$db" .dump >"$1.sql" && sqlite3 "$1-copy.db" <"$1.sql"
-	is "$(sqlite3 "$1-copy.db" 'select sum(n) from t')" "$(sqlite3 "$db" 'select sum(n) from t')" "$1: sum of the copy"
+	sql "$db" '.timeout 5000' 'pragma integrity_check' | grep -qx ok || fail "$1: integrity after a kill"
+	is "$(sql "$db" 'select count(*) from t')" $((2 * rows)) "$1: rows after a kill"
+	sql "$db" 'vacuum; delete from t where n % 2; vacuum; pragma wal_checkpoint(truncate);' >/dev/null
+	is "$(sql "$db" 'select count(*) from t where n % 2 = 0')" "$rows" "$1: rows in the end"
+	sql "$db" .dump >"$1.sql" && sql "$1-copy.db" <"$1.sql"
+	is "$(sql "$1-copy.db" 'select sum(n) from t')" "$(sql "$db" 'select sum(n) from t')" "$1: sum of the copy"
 }
 
 sqlite_insert() {
@@ -39,5 +44,5 @@ sqlite_insert() {
 	{
 		echo .timeout 60000
 		for ((i = 1; i <= $3; i++)); do echo "insert into t values('$2', $i, hex(randomblob(200)));"; done
-	} | sqlite3 -bail "$1"
+	} | sql -bail "$1"
 }
