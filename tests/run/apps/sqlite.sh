@@ -27,7 +27,7 @@ sqlite_mode() {
 	is "$(sql "$db" 'select count(*) from t')" $((2 * rows)) "$1: rows"
 	is "$(sql "$db" 'pragma integrity_check')" ok "$1: integrity"
 	# Killed in a transaction: what was not committed is not there.
-	(echo 'begin; insert into t select who, n, text from t;'; sleep 1; echo 'commit;') | sql "$db" &
+	(echo 'begin; insert into t select who, n, text from t;'; sleep 1; echo 'commit;') | exec sqlite3 "$db" &
 	sleep 0.3
 	kill -KILL $!
 	wait || true
