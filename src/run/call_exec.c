@@ -360,6 +360,8 @@ static int64_t exec_descriptor(struct exec *e)
 
 	if (!result)
 		result = object_for_exec(e->j, &e->p, &o);
+	if (!result && e->p.o->through)
+		result = placeholder_replace(e->j, e->p.o, e->dirfd);
 	object_put(o);
 	return result ? result : CONTINUE;
 }

@@ -28,7 +28,11 @@ struct subject {
 
 static struct pf_file *handle_of(struct object *o)
 {
-	return o->writer ? o->writer : o->reader ? o->reader : o->listing ? o->listing : o->handle;
+	return o->through   ? o->through
+	       : o->writer  ? o->writer
+	       : o->reader  ? o->reader
+	       : o->listing ? o->listing
+			    : o->handle;
 }
 
 static ssize_t get(const struct subject *s, const char *name, void *value, size_t size)
@@ -174,6 +178,19 @@ static int sync_file(struct object *o, bool datasync)
 	return err;
 }
 
+static int sync_placeholder(struct job *j, struct object *o, bool datasync)
+{
+	struct object *held;
+	int err = placeholder_follow(j, o);
+
+	if (err)
+		return err;
+	held = o->real >= 0 ? object_by_inode(j->r, o->inode) : NULL;
+	err = held ? sync_file(held, datasync) : pf_fsync(o->through, datasync);
+	object_put(held);
+	return err;
+}
+
 static int sync_directory(struct job *j, struct object *o, bool datasync)
 {
 	struct pf_file *dir;
@@ -200,7 +217,9 @@ int64_t on_fsync(struct job *j, struct object *o)
 
 		return err ? err : pf_syncfs(&j->view);
 	}
-	return o->kind == OBJECT_DIR ? sync_directory(j, o, datasync) : sync_file(o, datasync);
+	return o->kind == OBJECT_DIR ? sync_directory(j, o, datasync)
+	       : o->through          ? sync_placeholder(j, o, datasync)
+				     : sync_file(o, datasync);
 }
 
 enum pf__call_end on_sync(void *ctx, struct pf__call *call)

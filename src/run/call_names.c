@@ -341,7 +341,16 @@ int64_t on_truncate(struct job *j, struct place *p, const struct spec *s)
 /* The kernel truncates the memfd, and what differs is sent later. */
 int64_t on_ftruncate(struct job *j, struct object *o)
 {
-	(void)j;
+	off_t length = (off_t)j->call->args[1];
+	int err;
+
+	if (o->through) {
+		err = placeholder_follow(j, o);
+		return err                              ? err
+		       : o->real < 0                    ? pf_ftruncate(o->through, length)
+		       : ftruncate(o->real, length) < 0 ? -errno
+							: 0;
+	}
 	return o->kind == OBJECT_FILE ? CONTINUE : -EINVAL;
 }
 
@@ -349,14 +358,14 @@ int64_t on_ftruncate(struct job *j, struct object *o)
  * Room is the server's to promise. What it has done the kernel does to the memfd then, which
  * differs from what the server has no more than before.
  */
-int64_t on_fallocate(struct job *j, struct object *o)
+static int64_t allocate_held(struct job *j, struct object *o, int flags)
 {
 	const uint64_t *a = j->call->args;
 	int mode = (int)a[1], err;
 	off_t offset = (off_t)a[2], length = (off_t)a[3];
 
 	if (o->kind != OBJECT_FILE || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE) ||
-	    offset < 0 || length <= 0 || (fd_flags(j->call, (int)a[0]) & O_ACCMODE) == O_RDONLY)
+	    offset < 0 || length <= 0 || (flags & O_ACCMODE) == O_RDONLY)
 		return CONTINUE; /* the kernel says what is wrong, or EOPNOTSUPP */
 	pthread_mutex_lock(&o->lock);
 	err = !o->written || !o->writer ? 0 : flush_object(o);
@@ -367,6 +376,30 @@ int64_t on_fallocate(struct job *j, struct object *o)
 	pthread_mutex_unlock(&o->lock);
 	/* A hole that it cannot make is zeros to it, later. */
 	return err && !(err == -EOPNOTSUPP && mode & FALLOC_FL_PUNCH_HOLE) ? err : CONTINUE;
+}
+
+static int64_t allocate_placeholder(struct job *j, struct object *o)
+{
+	const uint64_t *a = j->call->args;
+	struct object *held;
+	int64_t result = placeholder_follow(j, o);
+
+	if (result)
+		return result;
+	if (o->real < 0)
+		return pf_fallocate(o->through, (int)a[1], (off_t)a[2], (off_t)a[3]);
+	held = object_by_inode(j->r, o->inode);
+	result = held ? allocate_held(j, held, fcntl(o->real, F_GETFL)) : CONTINUE;
+	object_put(held);
+	if (result != CONTINUE)
+		return result;
+	return fallocate(o->real, (int)a[1], (off_t)a[2], (off_t)a[3]) < 0 ? -errno : 0;
+}
+
+int64_t on_fallocate(struct job *j, struct object *o)
+{
+	return o->through ? allocate_placeholder(j, o)
+			  : allocate_held(j, o, fd_flags(j->call, (int)j->call->args[0]));
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *
  * what is opened   | what the program gets
  * -----------------|-----------------------------------------------------------------
- * a regular file   | its memfd, opened anew with the flags asked for
+ * a regular file   | its memfd, opened anew with the flags asked for; or a placeholder
  * a directory      | its private directory, which is empty
  * a fifo           | a fifo of ours that stands for it: the caller itself opens that
  * anything, O_PATH | the stand-in, O_PATH
@@ -111,9 +111,7 @@ static int keep_handle(struct object *o, struct pf_file *file, int flags)
 	return err;
 }
 
-/* Takes file over. */
-static int64_t give_file(struct job *j, const struct place *p, struct object *o,
-			 struct pf_file *file, int flags)
+int held_fd(struct job *j, const struct place *p, struct object *o, struct pf_file *file, int flags)
 {
 	int err, fd = -1;
 
@@ -132,7 +130,47 @@ static int64_t give_file(struct job *j, const struct place *p, struct object *o,
 	pthread_mutex_unlock(&o->lock);
 	if (!err && fd < 0) /* ETXTBSY, say: nobody will close it */
 		flush_if_closed(o);
-	return err ? err : give_fd(j, o, fd, flags);
+	return err ? err : fd;
+}
+
+/* Takes file over. */
+static int64_t give_file(struct job *j, const struct place *p, struct object *o,
+			 struct pf_file *file, int flags)
+{
+	pthread_rwlock_t *turn =
+	    placeholder_exists(j->r, o->inode) ? placeholder_turn(j->r, o->inode) : NULL;
+	int fd;
+
+	if (turn)
+		pthread_rwlock_wrlock(turn);
+	fd = held_fd(j, p, o, file, flags);
+	if (turn)
+		pthread_rwlock_unlock(turn);
+	return give_fd(j, o, fd, flags);
+}
+
+/* Takes file over, if it returns anything but -EMFILE: there is no room for one. */
+static int64_t give_placeholder(struct job *j, const struct place *p, struct pf_file *file,
+				int flags)
+{
+	struct object *o;
+	int fd, number, err = object_of_placeholder(j->r, p->m, file, p->path, &o);
+
+	if (err)
+		return -EMFILE;
+	atomic_store_explicit(&j->r->given, 1, memory_order_relaxed);
+	pf_setfl(file, flags & (O_APPEND | O_DIRECT | O_NONBLOCK));
+	object_watch(o, false);
+	fd = placeholder_open(o);
+	number = fd < 0 ? -EMFILE : placeholder_number(j, fd, 0, flags & O_CLOEXEC);
+	if (number < 0) { /* the caller keeps it */
+		object_lose_file(o);
+		pf_setfl(file, 0);
+	}
+	if (fd >= 0)
+		close(fd);
+	object_put(o);
+	return number < 0 ? -EMFILE : number;
 }
 
 /* The kernel hands no O_PATH descriptors on, so the caller makes its own of ours. */
@@ -225,8 +263,14 @@ static int64_t give_opened(struct job *j, const struct place *p, struct pf_file 
 {
 	struct object *o;
 	int64_t result;
-	int err = object_of_file(j->r, p->m, file, p->path, false, &o);
+	int err;
 
+	if (placeholder_wanted(j->r, file, flags)) {
+		result = give_placeholder(j, p, file, flags);
+		if (result != -EMFILE)
+			return result;
+	}
+	err = object_of_file(j->r, p->m, file, p->path, false, &o);
 	if (err) {
 		pf_close(file);
 		return err;
@@ -250,7 +294,7 @@ static int library_flags(int flags)
 		return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
 	/* Not O_APPEND: what is written goes to where the memfd has it. */
 	return flags & (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_DIRECTORY |
-			O_TMPFILE | O_NOATIME | O_NOCTTY);
+			O_TMPFILE | O_NOATIME | O_NOCTTY | O_SYNC);
 }
 
 static void strip_slashes(char *path)
@@ -279,6 +323,19 @@ static int64_t open_at(struct job *j, struct place *p, int flags, mode_t mode)
 	return give_opened(j, p, file, flags);
 }
 
+/* What a placeholder has become, opened anew, if its own flags allow as much. */
+static int reopen_real(const struct object *o, int flags)
+{
+	int has = fcntl(o->real, F_GETFL) & O_ACCMODE, wants = flags & O_ACCMODE, fd;
+	char link[32];
+
+	if (has != O_RDWR && has != wants)
+		return -EACCES;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", o->real);
+	fd = open(link, (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Through /proc: the same file once more. What has no name any more is opened as it is held. */
 static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode)
 {
@@ -293,6 +350,10 @@ static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode
 	}
 	if (o->kind != OBJECT_FILE)
 		return -ENOENT;
+	if (o->through) {
+		fd = placeholder_become_real(j, o);
+		return fd ? fd : give_fd(j, o, reopen_real(o, flags), flags);
+	}
 	pthread_mutex_lock(&o->lock);
 	fd = !o->held ? -ENOENT
 	     : (flags & O_ACCMODE) == O_RDONLY || o->written

@@ -34,6 +34,20 @@ static void overlay(struct job *j, const struct place *p, bool follow, struct st
 	object_put(o);
 }
 
+static void overlay_object(struct job *j, struct object *o, struct stat *st)
+{
+	struct object *held;
+
+	if (!o->through) {
+		hold_overlay(o, st);
+		return;
+	}
+	held = object_by_inode(j->r, o->inode);
+	if (held)
+		hold_overlay(held, st);
+	object_put(held);
+}
+
 /* All of it, of which what mask names has to be fresh. */
 static int stat_partly(struct object *o, struct pf_file *file, int flags, unsigned mask,
 		       struct stat *st)
@@ -79,7 +93,7 @@ int object_stat(struct job *j, struct object *o, struct stat *st)
 	}
 	pf_close(file);
 	if (!err)
-		hold_overlay(o, st);
+		overlay_object(j, o, st);
 	return err;
 }
 
@@ -136,7 +150,7 @@ static int statx_place(struct job *j, struct place *p, int flags, unsigned mask,
 			mask = (mask & ~(unsigned)STATX_ATIME) | STATX_TYPE;
 		err = pf_statxat(file, "", flags | AT_EMPTY_PATH, mask, x);
 		pf_close(file);
-		if (err || !p->o->written)
+		if (err || !(p->o->through ? hold_any_written(j->r) : p->o->written))
 			return err;
 	} else {
 		err = pf_statx(&j->view, place_inside(p), flags & ~AT_EMPTY_PATH, mask, x);

@@ -429,6 +429,7 @@ static const struct spec specs[] = {
     PATH(acct, on_refuse, -1, 0, -1, HOW_FOLLOW),
     OWN(bind, on_bind),
     OWN(connect, on_bind),
+    OWN(io_setup, on_io_setup),
     OWN(execve, on_exec),
     OWN(execveat, on_exec),
     OWN(umount2, on_umount),
@@ -460,9 +461,14 @@ enum { N_REFUSED = sizeof refused / sizeof refused[0] };
 
 /* Of fcntl() this alone is ours to answer, which costs other fcntl()s nothing. */
 static const struct pf__trap lease_trap = {
-    .nr = __NR_fcntl, .fn = on_lease, .ntests = 1, .tests = {{1, 0xffffffff, F_SETLEASE}}};
+    .nr = __NR_fcntl, .fn = on_placeholder, .ntests = 1, .tests = {{1, 0xffffffff, F_SETLEASE}}};
 
-static struct pf__trap traps[N_SPECS + N_REFUSED + 1];
+/* Room for those of placeholders. */
+enum { N_MORE = 32 };
+
+static struct pf__trap traps[N_SPECS + N_REFUSED + 1 + N_MORE];
+static size_t n_traps;
+static unsigned first_number;
 static const struct spec *by_number[MAX_NR];
 
 const struct spec *spec_of(int nr)
@@ -484,13 +490,17 @@ static void fill_tables(void)
 		traps[N_SPECS + i].refuse = ENOSYS;
 	}
 	traps[N_SPECS + N_REFUSED] = lease_trap;
+	first_number = placeholder_first();
+	n_traps = N_SPECS + N_REFUSED + 1;
+	n_traps += placeholder_traps(traps + n_traps, N_MORE, first_number);
 }
 
-const struct pf__trap *run_traps(size_t *n)
+const struct pf__trap *run_traps(struct pf__run *r, size_t *n)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, fill_tables);
-	*n = sizeof traps / sizeof traps[0];
+	r->first_number = first_number;
+	*n = n_traps;
 	return traps;
 }

@@ -445,6 +445,8 @@ static void settle(struct pf__run *r, struct object *o)
 	pthread_mutex_unlock(&r->flush_lock);
 	if (o->kind == OBJECT_DIR)
 		end_listing(o);
+	else if (o->through)
+		o->over = true; /* there was one open file of it */
 	else
 		open = flush_if_closed(o);
 	pthread_mutex_lock(&r->flush_lock);
@@ -560,10 +562,14 @@ void flush_closed(struct pf__run *r)
  */
 void flush_closed_quick(struct pf__run *r)
 {
-	if (!hold_any_written(r))
+	bool through = atomic_load_explicit(&r->n_through, memory_order_relaxed);
+
+	if (!hold_any_written(r) && !through)
 		return;
 	pthread_mutex_lock(&r->flush_lock);
 	drain(r, true);
+	if (through)
+		drain(r, false);
 	settle_all(r, NULL);
 	await_others(r);
 	pthread_mutex_unlock(&r->flush_lock);

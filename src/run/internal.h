@@ -10,8 +10,9 @@
  * knows (a memfd with the file's data, an empty private directory), found again by its device and
  * inode number, behind which stands an inode of the library.
  *
- * Locks, in the order in which they are taken; none but an object's is held across a request to a
- * server: obj->lock; run->mounts_lock; run->objects_lock; run->who_lock.
+ * Locks, in the order in which they are taken; none but the first three is held across a request to
+ * a server: a placeholder's obj->lock (its position); run->turns; obj->lock; run->mounts_lock;
+ * run->objects_lock; run->who_lock, run->number_lock.
  */
 #ifndef PF_RUN_INTERNAL_H
 #define PF_RUN_INTERNAL_H
@@ -152,6 +153,10 @@ struct object {
 	int64_t settling;        /* ms; somebody does since then; 0: nobody; the same */
 	unsigned looked;         /* by this round of settle_all(); the same */
 	unsigned round;          /* of flush_all(); run->objects_lock */
+	/* placeholders (placeholder.c) */
+	struct pf_file *through; /* what is read and written; NULL: it is none; constant */
+	_Atomic int real;        /* what it has become: an open file of what is held; -1 */
+	_Atomic bool over;       /* nobody has it open any more */
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */
@@ -199,6 +204,12 @@ bool objects_full(const struct pf__run *r);
 void object_drop(struct object *o);
 /* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
 unsigned objects_sweep(struct pf__run *r, struct mount *m);
+
+/* The object of a new placeholder for file, which it takes over. 0 or errno. */
+int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
+			  const char *path, struct object **o);
+bool placeholder_exists(struct pf__run *r, const void *inode);
+void object_lose_file(struct object *o); /* it was not given out: the caller has the file back */
 
 /* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */
 
@@ -308,6 +319,35 @@ struct who *job_who(struct job *j);
 int job_view(struct job *j, struct mount *m);
 void job_end(struct job *j);
 
+/* ---- placeholder.c --------------------------------------------------------------------------- */
+
+#define PLACEHOLDERS 256u /* numbers; a power of two */
+
+/* The first of the numbers; 0: the limit of descriptors leaves no room for them. */
+unsigned placeholder_first(void);
+/* Is it one of the numbers? */
+#define placeholder_may_be(r, number)                                                              \
+	((r)->first_number && ((unsigned)(number) & ~(PLACEHOLDERS - 1)) == (r)->first_number)
+/* Give the caller fd as one of them, not below least: its number, -EMFILE or another errno. */
+int placeholder_number(struct job *j, int fd, unsigned least, bool cloexec);
+/* Shall what was opened as file with these flags get a placeholder? */
+bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags);
+/* An open file that stands for it, to be given out once. */
+int placeholder_open(const struct object *o);
+/* From now on o->real is what it is. 0 or negative errno. */
+int placeholder_become_real(struct job *j, struct object *o);
+/* The same if the file is held by somebody. */
+int placeholder_follow(struct job *j, struct object *o);
+/* The same; and if there is no error it stays as it is (o->real) until the end. */
+int placeholder_begin(struct job *j, struct object *o);
+void placeholder_end(struct job *j, struct object *o);
+/* To be had for writing by who opens a file of placeholders to hold it. */
+pthread_rwlock_t *placeholder_turn(struct pf__run *r, const void *inode);
+/* The same, and the caller's descriptor is the real one. */
+int placeholder_replace(struct job *j, struct object *o, int number);
+/* object_put() of what may be one that was closed meanwhile. NULL is fine. */
+void placeholder_put(struct object *o);
+
 /* ---- redirect.c ------------------------------------------------------------------------------ */
 
 /* Make the caller do its call with other paths: of args[index[i]], text[i]. Answers it. */
@@ -348,7 +388,7 @@ struct spec {
 #define HOW_EMPTY       (1u << 7) /* "" is the descriptor */
 #define HOW_CWD         (1u << 6) /* changes the working directory */
 
-const struct pf__trap *run_traps(size_t *n);
+const struct pf__trap *run_traps(struct pf__run *r, size_t *n);
 const struct spec *spec_of(int nr);
 enum pf__call_end call_end(struct job *j, int64_t result);
 /* The flags that a descriptor of the caller's was opened with; 0: it has none. */
@@ -406,6 +446,10 @@ enum pf__call_end on_mount(void *ctx, struct pf__call *call);
 enum pf__call_end on_bind(void *ctx, struct pf__call *call);
 enum pf__call_end on_chroot(void *ctx, struct pf__call *call);
 enum pf__call_end on_lease(void *ctx, struct pf__call *call);
+enum pf__call_end on_placeholder(void *ctx, struct pf__call *call);
+enum pf__call_end on_io_setup(void *ctx, struct pf__call *call);
+/* The traps of all calls on placeholders, whose numbers begin with first: how many. */
+size_t placeholder_traps(struct pf__trap *traps, size_t room, unsigned first);
 
 /* ---- call_misc.c */
 /* The caller executes fusermount, where mount(2) is forbidden. */
@@ -413,6 +457,10 @@ int64_t exec_fusermount(struct job *j);
 /* ---- call_open.c */
 /* Give the caller a descriptor of o. */
 int64_t give_object(struct job *j, struct object *o, int flags);
+/* An open file of what o holds, which is filled for that. Takes file over, by which it was opened
+ * at the server. */
+int held_fd(struct job *j, const struct place *p, struct object *o, struct pf_file *file,
+	    int flags);
 /* A descriptor of a directory's stand-in that can be handed on. */
 int reopen_directory(const struct object *o, int flags);
 /* A handle to fill a file by, also when the caller may not read it. */
@@ -429,6 +477,7 @@ struct former {
 };
 
 #define OBJECT_BUCKETS 1024
+#define TURNS          64
 
 struct pf__run {
 	struct pf__run_config config;
@@ -459,6 +508,12 @@ struct pf__run {
 	dev_t private_dev, memfd_dev;
 	_Atomic dev_t disk_dev; /* of stand-ins of large files; 0: there was none */
 	_Atomic unsigned next_private;
+	unsigned first_number; /* of placeholders; 0: there are none */
+	pthread_mutex_t number_lock;
+	pthread_rwlock_t turns[TURNS]; /* placeholder_turn() */
+	unsigned next_number;
+	_Atomic unsigned n_through; /* placeholders of files opened for writing */
+	_Atomic bool uses_aio;      /* a program uses io_submit(2) */
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;
 	_Atomic int64_t flush_since; /* ms; when flush_lock was taken last */

@@ -95,7 +95,7 @@ static struct object *find_inode(struct pf__run *r, const void *inode)
 	pf__list_for_each (pos, head) {
 		struct object *o = pf__list_entry(pos, struct object, by_inode);
 
-		if (o->inode == inode) {
+		if (o->inode == inode && !o->through) {
 			atomic_fetch_add(&o->refs, 1);
 			return o;
 		}
@@ -111,6 +111,21 @@ struct object *object_by_inode(struct pf__run *r, const void *inode)
 	o = find_inode(r, inode);
 	pthread_mutex_unlock(&r->objects_lock);
 	return o;
+}
+
+bool placeholder_exists(struct pf__run *r, const void *inode)
+{
+	struct pf__list *pos, *head = inode_bucket(r, inode);
+	bool found = false;
+
+	pthread_mutex_lock(&r->objects_lock);
+	pf__list_for_each (pos, head) {
+		struct object *o = pf__list_entry(pos, struct object, by_inode);
+
+		found |= o->inode == inode && o->through && !o->over;
+	}
+	pthread_mutex_unlock(&r->objects_lock);
+	return found;
 }
 
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
@@ -164,13 +179,13 @@ static int open_on_disk(struct object *o)
 	return fd;
 }
 
-static int make_file(struct object *o, struct pf_file *file)
+static int make_file(struct object *o, struct pf_file *file, bool empty)
 {
 	char link[32];
 	struct stat st;
 	int fd = -1;
 
-	if (o->kind == OBJECT_FILE && !pf_fstat(file, &st) && st.st_size > 0 &&
+	if (o->kind == OBJECT_FILE && !empty && !pf_fstat(file, &st) && st.st_size > 0 &&
 	    (uint64_t)st.st_size > o->run->hold_bytes &&
 	    (uint64_t)st.st_blocks * 512 > o->run->hold_bytes)
 		fd = open_on_disk(o);
@@ -187,7 +202,10 @@ static int make_file(struct object *o, struct pf_file *file)
 		close(fd);
 		return -errno;
 	}
-	o->fresh = fd;
+	if (empty)
+		close(fd);
+	else
+		o->fresh = fd;
 	/* Should an open meet a lease of ours (hold.c): not SIGIO, which would end us. */
 	fcntl(o->fd, F_SETSIG, SIGURG);
 	return 0;
@@ -225,14 +243,20 @@ static bool directories_full(const struct pf__run *r, bool work)
 	       r->max_fds + r->max_fds / (work ? 8 : 16);
 }
 
-static int make_stand_in(struct object *o, struct pf_file *file, bool work)
+/* What an object is made for. */
+#define FOR_WORK        (1u << 0) /* a working directory */
+#define FOR_PLACEHOLDER (1u << 1)
+
+static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 {
 	struct stat st;
 	int err;
 
-	if (o->kind == OBJECT_DIR ? directories_full(o->run, work) : objects_full(o->run))
+	if (o->kind == OBJECT_DIR ? directories_full(o->run, what & FOR_WORK)
+				  : objects_full(o->run))
 		return -ENFILE;
-	err = o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file);
+	err =
+	    o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file, what & FOR_PLACEHOLDER);
 	if (err)
 		return err;
 	if (fstat(o->fd, &st) < 0)
@@ -240,6 +264,11 @@ static int make_stand_in(struct object *o, struct pf_file *file, bool work)
 	o->dev = st.st_dev;
 	o->ino = st.st_ino;
 	return 0;
+}
+
+static bool writes(struct pf_file *file)
+{
+	return (pf_getfl(file) & O_ACCMODE) != O_RDONLY;
 }
 
 /* What it was executed by. */
@@ -263,6 +292,12 @@ static void object_free(struct object *o)
 		pf_close(o->reader);
 	if (o->writer)
 		pf_close(o->writer);
+	if (o->through && writes(o->through))
+		atomic_fetch_sub(&r->n_through, 1);
+	if (o->through)
+		pf_close(o->through);
+	if (o->real >= 0)
+		close(o->real);
 	if (o->handle)
 		pf_close(o->handle);
 	if (o->fd >= 0)
@@ -294,7 +329,7 @@ static enum object_kind kind_of(uint32_t type)
 }
 
 static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
-				 const char *path, bool work, int *err)
+				 const char *path, unsigned what, int *err)
 {
 	struct object *o = pf__calloc(1, sizeof *o);
 	struct pf__inode *inode = file->of->inode;
@@ -310,7 +345,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
-	o->fd = o->fresh = o->watch[0] = o->watch[1] = o->base = -1;
+	o->fd = o->fresh = o->watch[0] = o->watch[1] = o->base = o->real = -1;
 	o->private_number = (unsigned)-1;
 	o->used = run_now_ms();
 	pthread_mutex_init(&o->lock, NULL);
@@ -318,7 +353,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	if (o->path)
 		*err = pf__file_as(NULL, file, &o->handle);
 	if (!*err)
-		*err = make_stand_in(o, file, work);
+		*err = make_stand_in(o, file, what);
 	if (*err) {
 		object_free(o);
 		return NULL;
@@ -444,7 +479,7 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 	}
 	if (dir ? directories_full(r, work) : objects_full(r))
 		make_room(r);
-	o = object_new(r, m, file, path, work, &err);
+	o = object_new(r, m, file, path, work ? FOR_WORK : 0, &err);
 	if (!o)
 		return err;
 	pthread_mutex_lock(&r->objects_lock);
@@ -459,6 +494,34 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 		objects_sweep(r, NULL);
 	*out = other ? other : o;
 	return 0;
+}
+
+int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
+			  const char *path, struct object **out)
+{
+	struct object *o;
+	int err;
+
+	if (objects_full(r))
+		make_room(r);
+	o = object_new(r, m, file, path, FOR_PLACEHOLDER, &err);
+	if (!o)
+		return err;
+	o->through = file;
+	if (writes(file))
+		atomic_fetch_add(&r->n_through, 1);
+	pthread_mutex_lock(&r->objects_lock);
+	enter(r, o);
+	pthread_mutex_unlock(&r->objects_lock);
+	*out = o;
+	return 0;
+}
+
+void object_lose_file(struct object *o)
+{
+	if (writes(o->through))
+		atomic_fetch_sub(&o->run->n_through, 1);
+	o->through = NULL;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -631,7 +694,7 @@ static bool in_use(const struct object *o, int64_t began, bool all, bool marks)
 {
 	if (!all && o->used >= began - SWEEP_KEEP_MS)
 		return true;
-	if (o->kind == OBJECT_DIR || o->as_path)
+	if (o->kind == OBJECT_DIR || o->as_path || o->through)
 		return !marks || o->marked == o->run->sweep;
 	return hold_in_use(o);
 }
@@ -663,7 +726,9 @@ void object_drop(struct object *o)
 
 	pthread_mutex_lock(&r->objects_lock);
 	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written && !o->error &&
-	       (o->kind == OBJECT_DIR ? !o->worked_in : !hold_in_use(o));
+	       (o->kind == OBJECT_DIR ? !o->worked_in
+		: o->through          ? o->over
+				      : !hold_in_use(o));
 	if (drop) {
 		leave(r, o);
 	}

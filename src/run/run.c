@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HOLD_BYTES_MAX   (1ull << 30)
+#define HOLD_BYTES_MAX   (1ull << 28)
 #define KNOWN_SLOTS      8192
 #define PATIENCE_MS      5000 /* without an answer, until we say so */
 #define LAST_PATIENCE_MS 2000 /* until we give up who waits in vain for a killed program */
@@ -58,6 +58,9 @@ static int init_locks(struct pf__run *r)
 	pthread_rwlock_init(&r->mounts_lock, NULL);
 	pthread_mutex_init(&r->who_lock, NULL);
 	pthread_mutex_init(&r->objects_lock, NULL);
+	pthread_mutex_init(&r->number_lock, NULL);
+	for (int i = 0; i < TURNS; i++)
+		pthread_rwlock_init(&r->turns[i], NULL);
 	pthread_mutex_init(&r->flush_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -82,7 +85,7 @@ static int init_locks(struct pf__run *r)
 static int add_roles(struct pf__run *r)
 {
 	size_t n;
-	const struct pf__trap *traps = run_traps(&n);
+	const struct pf__trap *traps = run_traps(r, &n);
 	int err = pf__supervisor_add_parallel_role(r->s, traps, n, r);
 
 	/* What we pass on is the device's: mount, and what is opened as /dev/fuse. */
@@ -229,6 +232,9 @@ void pf__run_free(struct pf__run *r)
 	pthread_rwlock_destroy(&r->mounts_lock);
 	pthread_mutex_destroy(&r->who_lock);
 	pthread_mutex_destroy(&r->objects_lock);
+	pthread_mutex_destroy(&r->number_lock);
+	for (int i = 0; i < TURNS; i++)
+		pthread_rwlock_destroy(&r->turns[i]);
 	pthread_mutex_destroy(&r->flush_lock);
 	pthread_cond_destroy(&r->settled);
 	pf__free(r->known);

@@ -8,8 +8,8 @@
  *   stop           unmounts itself when "unmount" is looked at
  *   single         one request after the other
  * Files that lie, wherever they are looked for in the top directory: size0, endless, larger,
- * shorter, growing, flipping, nolinks, loop, long; directories: many, cookies, endless-dir, names,
- * same.
+ * shorter, huge, growing, flipping, nolinks, loop, long; directories: many, cookies, endless-dir,
+ * names, same.
  */
 #define FUSE_USE_VERSION 31
 #include <dirent.h>
@@ -63,7 +63,8 @@ static void ask(const char *op, const char *path)
 
 /* ---- what lies ------------------------------------------------------------------------------- */
 
-static const char *const liars[] = {"size0", "endless", "larger", "shorter", "growing", "nolinks"};
+static const char *const liars[] = {"size0",   "endless", "larger", "shorter",
+				    "growing", "nolinks", "huge"};
 static const char *const directories[] = {"many", "cookies", "endless-dir", "names", "same"};
 
 static bool among(const char *path, const char *const *names, size_t n)
@@ -101,6 +102,8 @@ static bool lie(const char *path, struct stat *st)
 		st->st_size = 1 << 20;
 	else if (is(path, "shorter"))
 		st->st_size = 5;
+	else if (is(path, "huge"))
+		st->st_size = 1ll << 50, st->st_blocks = 1ll << 41;
 	else if (is(path, "growing"))
 		st->st_size = 10 * (atomic_fetch_add(&n, 1) % 100);
 	else if (is(path, "nolinks"))
@@ -120,6 +123,11 @@ static int read_lie(const char *path, char *buf, size_t size, off_t at)
 
 	if (is(path, "endless")) {
 		memset(buf, 'x', size);
+		return (int)size;
+	}
+	if (is(path, "huge")) {
+		for (size_t i = 0; i < size; i++)
+			buf[i] = (char)('a' + (at + (off_t)i) % 26);
 		return (int)size;
 	}
 	if (at >= 40)
@@ -272,7 +280,7 @@ static int evil_open(const char *path, struct fuse_file_info *fi)
 
 	ask("open", path);
 	if (is_liar(path)) {
-		fi->direct_io = 1;
+		fi->direct_io = !is(path, "huge");
 		return 0;
 	}
 	fd = open(under(name, path), fi->flags & ~O_APPEND);

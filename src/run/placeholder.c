@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Placeholder descriptors: of files that are too large to hold, of those that the server wants read
+ * and written directly (FOPEN_DIRECT_IO), and of those opened with O_SYNC or O_DSYNC. Nothing is
+ * read at open.
+ *
+ * A placeholder is an object of its own for each open: an empty memfd, opened for neither reading
+ * nor writing, so that what we do not see fails (EBADF) rather than finds an empty file. It gets
+ * one of a range of numbers whose calls are trapped (call_io.c), and they go to the library's file,
+ * which knows position and flags.
+ *
+ * What the kernel alone can do (a mapping, a lock, a low number for it) makes it real: the file is
+ * held as others are, the descriptor replaced, and what copies of it others have leads to the same
+ * open file. The same happens when somebody else holds the file.
+ */
+#include "base/hash.h"
+#include "run/internal.h"
+#include "vfs/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+/* The last of what select() can do with, if that many are allowed. */
+unsigned placeholder_first(void)
+{
+	struct rlimit files;
+	rlim_t most;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return 0;
+	most = files.rlim_cur < 1024 ? files.rlim_cur & ~(rlim_t)(PLACEHOLDERS - 1) : 1024;
+	return most < 2 * PLACEHOLDERS ? 0 : (unsigned)most - PLACEHOLDERS;
+}
+
+/* Only what is certain. */
+static bool is_free(const struct pf__call *call, unsigned number)
+{
+	char name[48];
+	struct stat st;
+
+	snprintf(name, sizeof name, "/proc/%d/fd/%u", (int)call->tid, number);
+	return lstat(name, &st) < 0 && errno == ENOENT;
+}
+
+int placeholder_number(struct job *j, int fd, unsigned least, bool cloexec)
+{
+	struct pf__run *r = j->r;
+	int result = -EMFILE;
+
+	/* Another thread of the caller may be given one, too. */
+	pthread_mutex_lock(&r->number_lock);
+	for (unsigned i = 0; r->first_number && i < PLACEHOLDERS && result == -EMFILE; i++) {
+		unsigned n = r->first_number + r->next_number++ % PLACEHOLDERS;
+
+		if (n < least || !is_free(j->call, n))
+			continue;
+		result = pf__call_replace_fd(j->call, fd, (int)n, cloexec);
+		result = result ? result : (int)n;
+	}
+	pthread_mutex_unlock(&r->number_lock);
+	return result;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static bool is_held(struct pf__run *r, const void *inode)
+{
+	struct object *o = object_by_inode(r, inode);
+	bool held = o && o->held;
+
+	object_put(o);
+	return held;
+}
+
+bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags)
+{
+	struct stat st;
+
+	if (!r->first_number || atomic_load(&r->uses_aio) || flags & O_PATH ||
+	    pf__inode_type(file->of->inode) != S_IFREG)
+		return false;
+	/* As others have it, so that all see the same. */
+	if (!placeholder_exists(r, file->of->inode) && !file->of->io.wants_direct &&
+	    !(flags & O_DSYNC) &&
+	    (flags & O_TRUNC || pf_fstat(file, &st) || (uint64_t)st.st_size <= r->hold_bytes ||
+	     (uint64_t)st.st_blocks * 512 <= r->hold_bytes))
+		return false;
+	return !is_held(r, file->of->inode);
+}
+
+int placeholder_open(const struct object *o)
+{
+	char link[32];
+	int fd;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
+	fd = open(link, O_ACCMODE | O_CLOEXEC); /* for nothing */
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- becoming real --------------------------------------------------------------------------- */
+
+/*
+ * Who reads and writes by placeholders shares this, who makes one real, or opens the file to hold
+ * it, has it alone: else what one writes meanwhile would be missing in what the other holds.
+ */
+pthread_rwlock_t *placeholder_turn(struct pf__run *r, const void *inode)
+{
+	return &r->turns[pf__hash_u64(r->seed, (uintptr_t)inode) % TURNS];
+}
+
+/* The file as it is held, where the placeholder stands in it. With the turn. */
+static int make_real(struct job *j, struct object *o)
+{
+	int flags = pf_getfl(o->through), fd;
+	off_t at = pf_lseek(o->through, 0, SEEK_CUR);
+	struct pf_file *file;
+	struct object *held;
+	struct place p;
+	int err;
+
+	p.m = o->m;
+	p.o = NULL;
+	object_path(o, p.path, sizeof p.path);
+	err = pf_dup(o->through, &file);
+	if (err)
+		return err;
+	err = object_of_file(j->r, o->m, o->through, p.path, false, &held);
+	if (err) {
+		pf_close(file);
+		return err;
+	}
+	pf_setfl(o->through, 0); /* O_APPEND is the memfd's matter now */
+	fd = held_fd(j, &p, held, file, flags & ~O_TRUNC);
+	object_put(held);
+	if (fd < 0)
+		return fd;
+	if (at > 0)
+		lseek(fd, at, SEEK_SET);
+	o->real = fd;
+	return 0;
+}
+
+int placeholder_become_real(struct job *j, struct object *o)
+{
+	pthread_rwlock_t *turn = placeholder_turn(j->r, o->inode);
+	int err = job_view(j, o->m);
+
+	if (err)
+		return err;
+	pthread_rwlock_wrlock(turn);
+	if (o->real < 0)
+		err = make_real(j, o);
+	pthread_rwlock_unlock(turn);
+	return err;
+}
+
+int placeholder_follow(struct job *j, struct object *o)
+{
+	return o->real < 0 && is_held(j->r, o->inode) ? placeholder_become_real(j, o) : 0;
+}
+
+int placeholder_begin(struct job *j, struct object *o)
+{
+	pthread_rwlock_t *turn = placeholder_turn(j->r, o->inode);
+
+	for (;;) {
+		int err;
+
+		pthread_rwlock_rdlock(turn);
+		if (o->real >= 0 || !is_held(j->r, o->inode))
+			return 0;
+		pthread_rwlock_unlock(turn);
+		err = placeholder_become_real(j, o);
+		if (err)
+			return err;
+	}
+}
+
+void placeholder_end(struct job *j, struct object *o)
+{
+	pthread_rwlock_unlock(placeholder_turn(j->r, o->inode));
+}
+
+int placeholder_replace(struct job *j, struct object *o, int number)
+{
+	int err = placeholder_become_real(j, o);
+	bool cloexec = fd_flags(j->call, number) & O_CLOEXEC;
+
+	return err ? err : pf__call_replace_fd(j->call, o->real, number, cloexec);
+}
+
+void placeholder_put(struct object *o)
+{
+	if (o && o->over)
+		object_drop(o);
+	else
+		object_put(o);
+}
