@@ -7,9 +7,8 @@
  * What cannot be written back when nobody is left who could be told is kept in a file, named to the
  * user and counted.
  */
-#include "base/memfd.h"
 #include "base/sys.h"
-#include "run/internal.h"
+#include "run/base.h"
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BLOCK        4096u
+#define BLOCK        BASE_BLOCK
 #define PIECE        (1u << 20)
 #define TIMER_MS     1000
 #define MAPPED_TURNS 5 /* how often what seems unchanged is compared: mappings */
@@ -33,44 +32,6 @@
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
-/* A memfd, so that it may be as sparse as the file; none while the server has nothing but holes. */
-static int base_open(struct object *o)
-{
-	if (o->base >= 0)
-		return 0;
-	o->base = pf__memfd("portfire base");
-	return o->base < 0 ? -errno : 0;
-}
-
-/* Bytes that the server has now. */
-static int base_set(struct object *o, size_t at, const void *data, size_t size)
-{
-	int err = base_open(o);
-
-	if (err)
-		return err;
-	if (pwrite(o->base, data, size, (off_t)at) != (ssize_t)size)
-		return -ENOMEM;
-	if (at + size > o->base_size)
-		o->base_size = at + size;
-	return 0;
-}
-
-static int base_resize(struct object *o, size_t size)
-{
-	if (o->base >= 0 && ftruncate(o->base, (off_t)size) < 0)
-		return -errno;
-	o->base_size = size;
-	return 0;
-}
-
-void base_close(struct object *o)
-{
-	if (o->base >= 0)
-		close(pf__take(o->base, -1));
-	o->base_size = 0;
-}
-
 int flush_truncated(struct object *o, size_t length)
 {
 	return base_resize(o, length);
@@ -79,7 +40,7 @@ int flush_truncated(struct object *o, size_t length)
 int flush_allocated(struct object *o, int mode, off_t offset, off_t length)
 {
 	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return o->base >= 0 && fallocate(o->base, mode, offset, length) < 0 ? -errno : 0;
+		return base_punch(o, (size_t)offset, (size_t)length);
 	return !(mode & FALLOC_FL_KEEP_SIZE) && (size_t)(offset + length) > o->base_size
 		   ? base_resize(o, (size_t)(offset + length))
 		   : 0;
@@ -90,8 +51,6 @@ static off_t next_data(int fd, off_t at, off_t end)
 {
 	off_t data;
 
-	if (fd < 0)
-		return end;
 	data = lseek(fd, at, SEEK_DATA);
 	if (data < 0)
 		return errno == ENXIO ? end : at;
@@ -99,9 +58,21 @@ static off_t next_data(int fd, off_t at, off_t end)
 	return data < at ? at : data < end ? data : end;
 }
 
+static unsigned blocks_of(size_t size)
+{
+	return (unsigned)((size + BLOCK - 1) / BLOCK);
+}
+
+static void sum_up(const struct object *o, const char *data, size_t size, struct pf__sum *sums)
+{
+	for (size_t at = 0; at < size; at += BLOCK)
+		sums[at / BLOCK] = base_sum(o, data + at, size - at < BLOCK ? size - at : BLOCK);
+}
+
 static int base_fill(struct object *o, off_t size)
 {
 	PF_AUTO_FREE char *buf = pf__malloc(PIECE);
+	struct pf__sum sums[PIECE / BLOCK];
 	off_t at = 0;
 	int err = buf ? 0 : -ENOMEM;
 
@@ -110,7 +81,8 @@ static int base_fill(struct object *o, off_t size)
 
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		err = base_set(o, (size_t)at, buf, (size_t)n);
+		sum_up(o, buf, (size_t)n, sums);
+		err = base_note(o, (size_t)at, sums, blocks_of((size_t)n));
 		at += n;
 	}
 	return err ? err : base_resize(o, (size_t)size);
@@ -141,38 +113,48 @@ int flush_begin(struct object *o)
 
 /* What is compared: a piece of the memfd, taken out so that it stays as it is while it is sent. */
 struct piece {
-	char data[PIECE], base[PIECE];
+	char data[PIECE];
+	struct pf__sum sums[PIECE / BLOCK],
+	    base[PIECE / BLOCK]; /* of data, of what the server has */
 	off_t at;
-	size_t size, have; /* of data, of base */
-	bool last;         /* it will not be compared again: no need to note what was sent */
+	size_t size;
+	bool last; /* it will not be compared again: no need to note what was sent */
 };
 
-/* A run of bytes that differ. */
-static int send_run(struct object *o, const struct piece *p, size_t from, size_t size)
+static int send_bytes(struct object *o, const struct piece *p, size_t from, size_t size)
 {
 	while (size) {
-		ssize_t n;
-		int err = 0;
+		ssize_t n = pf_pwrite(o->writer, p->data + from, size, p->at + (off_t)from);
 
-		o->sent = true;
-		n = pf_pwrite(o->writer, p->data + from, size, p->at + (off_t)from);
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
-		if (!p->last)
-			err = base_set(o, (size_t)p->at + from, p->data + from, (size_t)n);
-		else if ((size_t)p->at + from + (size_t)n > o->base_size)
-			o->base_size = (size_t)p->at + from + (size_t)n;
-		if (err)
-			return err;
 		from += (size_t)n;
 		size -= (size_t)n;
 	}
 	return 0;
 }
 
-static bool differs(const struct piece *p, size_t at, size_t n)
+/* A run of blocks that differ. */
+static int send_run(struct object *o, const struct piece *p, size_t from, size_t size)
 {
-	return at + n > p->have || memcmp(p->data + at, p->base + at, n) != 0;
+	size_t at = (size_t)p->at + from;
+	int err;
+
+	o->sent = true;
+	err = send_bytes(o, p, from, size);
+	if (err) { /* some of it has arrived */
+		base_forget(o, at, size);
+		return err;
+	}
+	if (at + size > o->base_size)
+		o->base_size = at + size;
+	return p->last ? 0 : base_note(o, at, p->sums + from / BLOCK, blocks_of(size));
+}
+
+static bool differs(const struct object *o, const struct piece *p, size_t at, size_t n)
+{
+	return (size_t)p->at + at + n > o->base_size ||
+	       !base_same(p->sums[at / BLOCK], p->base[at / BLOCK]);
 }
 
 /* Adjacent blocks that differ go together. */
@@ -184,7 +166,7 @@ static int send_differences(struct object *o, const struct piece *p)
 
 	for (pos = 0; pos < p->size && !err; pos += BLOCK) {
 		size_t n = p->size - pos < BLOCK ? p->size - pos : BLOCK;
-		bool d = differs(p, pos, n);
+		bool d = differs(o, p, pos, n);
 
 		if (d && !open)
 			from = pos;
@@ -195,24 +177,10 @@ static int send_differences(struct object *o, const struct piece *p)
 	return open && !err ? send_run(o, p, from, p->size - from) : err;
 }
 
-/* What the server has of it: nothing behind its end, zeros where nothing was noted. */
-static void read_base(const struct object *o, struct piece *p)
-{
-	size_t have = o->base_size > (size_t)p->at ? o->base_size - (size_t)p->at : 0;
-	ssize_t n = 0;
-
-	p->have = have < p->size ? have : p->size;
-	if (p->have && o->base >= 0)
-		n = pread(o->base, p->base, p->have, p->at);
-	if (n < 0)
-		n = 0;
-	memset(p->base + n, 0, p->have - (size_t)n);
-}
-
 /* Where neither has data nothing differs. */
 static off_t next_difference(const struct object *o, off_t at, off_t size)
 {
-	off_t ours = next_data(o->fd, at, size), base = next_data(o->base, at, size);
+	off_t ours = next_data(o->fd, at, size), base = base_next_data(o, at, size);
 
 	return ours < base ? ours : base;
 }
@@ -233,7 +201,8 @@ static int send_data(struct object *o, off_t size, bool last)
 			break;
 		p->at = at;
 		p->size = (size_t)n;
-		read_base(o, p);
+		sum_up(o, p->data, p->size, p->sums);
+		base_read(o, (size_t)at, p->base, blocks_of(p->size));
 		err = send_differences(o, p);
 		at += n;
 	}

@@ -138,7 +138,7 @@ struct object {
 	int watch[2];           /* inotify's, of readers and writers; -1 */
 	struct pf_file *reader; /* keep the file open at the server */
 	struct pf_file *writer; /* and take what was written */
-	int base;               /* a memfd of what the server has of a written file; -1 */
+	int base;               /* what the server has of a written file (base.c); -1 */
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	/* What hold_time() says of the mtime that the server has; stat() looks without the lock. */
