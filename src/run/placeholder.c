@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Placeholder descriptors: of files that are too large to hold, of those that the server wants read
- * and written directly (FOPEN_DIRECT_IO), and of those opened with O_SYNC or O_DSYNC. Nothing is
- * read at open.
+ * Placeholder descriptors: of files that are too large to hold (or to look through), of those that
+ * the server wants read and written directly (FOPEN_DIRECT_IO), and of those opened with O_SYNC or
+ * O_DSYNC. Nothing is read at open.
  *
  * A placeholder is an object of its own for each open: an empty memfd, opened for neither reading
  * nor writing, so that what we do not see fails (EBADF) rather than finds an empty file. It gets
@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define IN_PLACE (8u << 20) /* bytes of a file that is opened for writing and not truncated */
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -76,18 +78,28 @@ static bool is_held(struct pf__run *r, const void *inode)
 	return held;
 }
 
-bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags)
+/*
+ * What is written in place and synced often, as databases do, is better written at once: an fsync
+ * of what is held has to look through all of it.
+ */
+static bool is_too_large(struct pf__run *r, struct pf_file *file, int flags)
 {
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	uint64_t most = writes && r->hold_bytes > IN_PLACE ? IN_PLACE : r->hold_bytes;
 	struct stat st;
 
+	return !(flags & O_TRUNC) && !pf_fstat(file, &st) && (uint64_t)st.st_size > most &&
+	       (uint64_t)st.st_blocks * 512 > most;
+}
+
+bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags)
+{
 	if (!r->first_number || atomic_load(&r->uses_aio) || flags & O_PATH ||
 	    pf__inode_type(file->of->inode) != S_IFREG)
 		return false;
 	/* As others have it, so that all see the same. */
-	if (!placeholder_exists(r, file->of->inode) && !file->of->io.wants_direct &&
-	    !(flags & O_DSYNC) &&
-	    (flags & O_TRUNC || pf_fstat(file, &st) || (uint64_t)st.st_size <= r->hold_bytes ||
-	     (uint64_t)st.st_blocks * 512 <= r->hold_bytes))
+	if (!file->of->io.wants_direct && !(flags & O_DSYNC) && !is_too_large(r, file, flags) &&
+	    !placeholder_exists(r, file->of->inode))
 		return false;
 	return !is_held(r, file->of->inode);
 }
