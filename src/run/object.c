@@ -23,6 +23,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* What must be held though it is larger than files are held as a rule (placeholder.c) is held in
+ * memory if it is not that many times as large. */
+#define MEMORY        4
 #define SWEEP_KEEP_MS 100   /* before the sweep began: our clock is a coarse one */
 #define FULL_MS       1000  /* until another look for what is not in use, when all is */
 #define ERROR_KEEP_MS 60000 /* an error that nobody has been told of */
@@ -186,8 +189,8 @@ static int make_file(struct object *o, struct pf_file *file, bool empty)
 	int fd = -1;
 
 	if (o->kind == OBJECT_FILE && !empty && !pf_fstat(file, &st) && st.st_size > 0 &&
-	    (uint64_t)st.st_size > o->run->hold_bytes &&
-	    (uint64_t)st.st_blocks * 512 > o->run->hold_bytes)
+	    (uint64_t)st.st_size / MEMORY > o->run->hold_bytes &&
+	    (uint64_t)st.st_blocks * 512 / MEMORY > o->run->hold_bytes)
 		fd = open_on_disk(o);
 	if (fd < 0)
 		fd = open_memfd(o);
