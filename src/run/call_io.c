@@ -164,6 +164,8 @@ static ssize_t write_piece(struct job *j, const struct io *io, const struct span
 {
 	ssize_t n = carry(j->call, s, done, buf, size, false);
 
+	if (n > 0 && !pf__call_alive(j->call))
+		return -EINTR; /* whose bytes were they? */
 	return n > 0 ? transfer(j, io, buf, (size_t)n) : n ? n : -EFAULT;
 }
 
