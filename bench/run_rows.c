@@ -133,6 +133,8 @@ const struct row run_rows[] = {
     {DATA_CALL("run-fstat", "run: fstat", "fstat - @/data"), FRESH, IN_PROOT, NO_AIM},
     {DATA_CALL("run-pread", "run: 4 KiB pread of an opened file", "pread - @/data"),
      BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, KEPT, .floor_aim = 1.05},
+    {DATA_CALL("run-pread-direct", "run: 4 KiB pread, direct I/O", "pread - @/data"),
+     .clients = {&client_mounted, &client_run}, NO_AIM, .options = "cache=never,source="},
     {DATA_CALL("run-mmap", "run: 4 MiB mapped and touched", "mmap - @/data"),
      BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, KEPT, .floor_aim = 1.05},
     OUTSIDE("run-outside-stat", "run: stat outside", "stat - /etc/passwd", MORE(3)),
