@@ -382,9 +382,9 @@ bool flush_if_closed(struct object *o)
 		return true;
 	if (o->written && !hold_has_writers(o))
 		end_writing(o);
-	if (!o->written && (o->held || o->reader) && !hold_in_use(o))
+	open = o->written || ((o->held || o->reader) && hold_in_use(o));
+	if (!open)
 		end_reading(o);
-	open = o->written || o->held || o->reader;
 	pthread_mutex_unlock(&o->lock);
 	return open;
 }

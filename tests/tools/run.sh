@@ -214,6 +214,16 @@ large_is_told() {
 }
 check "a large file that takes long is told of, and ends with who opens it" large_is_told
 
+# ---- what was executed does not keep its mount busy
+unmounted() {
+	mkdir -p mnt
+	printf '#!/bin/sh\nread first <"$0" && echo ran\n' >src/script
+	chmod +x src/script
+	run sh -c "$server src mnt && mnt/script && fusermount3 -u mnt" >out 2>&1
+	[ $? = 0 ] && [ "$(cat out)" = ran ] || { cat out; return 1; }
+}
+check "a mount is unmounted as soon as a script from it has ended" unmounted
+
 # ---- in another run
 nested() {
 	echo hi >src/file

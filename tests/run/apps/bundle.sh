@@ -44,4 +44,6 @@ app_bundle() {
 	(TMPDIR=$SCRATCH ./bundle b >said.b || true) &
 	wait
 	is "$(cat said.a said.b)" $'data: 1000, arguments: a\ndata: 1000, arguments: b' "two at once"
+	# Its servers end after the unmounting, and until then a file that is removed may only be hidden.
+	timeout 10 sh -c 'while pgrep -f "^squashfuse .*$1/bundle" >/dev/null; do sleep 0.05; done' x "$PWD" || fail "a server was left"
 }
