@@ -186,8 +186,12 @@ static void times_to_memfd(struct object *o, const struct timespec times[2])
 	close(fd);
 }
 
-/* At the server and in the memfd, with no data of its own on the way in between: that would give it
- * another time at the server again. */
+/*
+ * At the server and in the memfd, with no data of its own on the way in between: that would give it
+ * another time at the server again. So what was written before goes first, as it does in a kernel;
+ * sent afterwards, it would take a SETATTR of the mtime alone to mend, which not all servers know
+ * (bindfs drops it).
+ */
 static int utimens_object(struct job *j, struct object *o, const struct timespec *times)
 {
 	struct pf_file *file;
@@ -196,6 +200,9 @@ static int utimens_object(struct job *j, struct object *o, const struct timespec
 	if (err)
 		return err;
 	pthread_mutex_lock(&o->lock);
+	err = flush_object(o);
+	if (err && !o->error) /* for fsync to tell */
+		o->error = err;
 	err = pf_utimensat(file, "", times, AT_EMPTY_PATH);
 	if (!err)
 		times_to_memfd(o, times);

@@ -53,6 +53,7 @@ coreutils_steps() {
 	df . >/dev/null
 	[ "$(stat -c %s new/numbers)" = 1234 ]
 	[ "$(realpath new/link)" = "$PWD/new/deep" ]
+	! lacks symlink-times || rm new/link # its owner and times would be those of what it leads to
 	md5sum new/part.aa >sum && md5sum -c --quiet sum && rm sum
 	rm new/part.a[b-c]
 	rmdir new/deep/er

@@ -5,7 +5,8 @@
 #
 # From the environment: PF_BUILD the build directory, SCRATCH an empty directory on a local file system,
 # LACKS what the file system cannot do (words with commas), QUICK=1 for less work, PF_APPS_CACHE a directory
-# for what was downloaded, READ_ONLY=1 when DIR is a tree that can only be read (SOURCE is its original).
+# for what was downloaded, BACK what the server shows, READ_ONLY=1 when DIR is a tree that can only be read (SOURCE is its
+# original).
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=$1 dir=$2
@@ -90,7 +91,7 @@ settle() {
 attributes() {
 	local links='%n' time='%Ts'
 	lacks hardlinks && links=
-	lacks utime && time=
+	lacks utime-omit && [ "$name" = tar ] && time= # tar sets the mtime alone
 	(cd "$1" && find . \( -type d -printf "%P %M %U %G $time\n" \) -o \( -type l -printf '%P -> %l\n' \) -o \
 		-printf "%P %M $links %U %G %s $time\n" | sort)
 }

@@ -7,8 +7,8 @@ app_make() {
 	mkdir src
 	tar -xf "$archive" -C src --strip-components=1
 	cd src
-	# A server that loses the times that tar sets would have all made again that is made already.
-	lacks utime && find . -type f -exec touch -d 2020-02-02 {} +
+	# A server that loses the times that tar sets (the mtime alone) would have all made again that is made already.
+	lacks utime-omit && find . -type f -exec touch -d 2020-02-02 {} +
 	make_project "$archive"
 }
 
