@@ -4,7 +4,7 @@ app_postgres() {
 	local bin seconds
 	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1)
 	[ -x "$bin/pgbench" ] || skip "no PostgreSQL here"
-	seconds=${PGBENCH_SECONDS:-$(amount 10 2)}
+	seconds=${PGBENCH_SECONDS:-$(amount 60 2)}
 	mkdir data "$SCRATCH/sock"
 	[ "$(id -u)" != 0 ] || chown 65534:65534 data "$SCRATCH/sock"
 	chmod 700 data
