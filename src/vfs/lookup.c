@@ -92,6 +92,27 @@ void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir)
 		pf__futex_wake(gate, 1);
 }
 
+/* In the order of their addresses: two renames shall not wait for each other. */
+int pf__gates_enter(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b)
+{
+	struct pf__inode *first = (uintptr_t)a < (uintptr_t)b ? a : b, *second = first == a ? b : a;
+	int err = pf__gate_enter(f, first);
+
+	if (err || first == second)
+		return err;
+	err = pf__gate_enter(f, second);
+	if (err)
+		pf__gate_leave(f, first);
+	return err;
+}
+
+void pf__gates_leave(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b)
+{
+	pf__gate_leave(f, a);
+	if (b != a)
+		pf__gate_leave(f, b);
+}
+
 /* ---- LOOKUP */
 
 /* What became of one LOOKUP, beside its errno. */

@@ -179,7 +179,10 @@ static int send_remove(const struct pf__from *f, const struct pf__last *last, bo
 {
 	struct pf__cache *cache = f->super->cache;
 	struct pf__req r;
+	int err = pf__gate_enter(f, last->dir);
 
+	if (err)
+		return err;
 	pf__req_init(&r, &f->caller, is_dir ? FUSE_RMDIR : FUSE_UNLINK,
 		     pf__inode_nodeid(last->dir));
 	pf__req_in(&r, last->name, last->len + 1);
@@ -191,6 +194,7 @@ static int send_remove(const struct pf__from *f, const struct pf__last *last, bo
 		/* Gone or not: nobody knows. */
 		pf__name_doubted(f, last->dir, last->name, last->len);
 	}
+	pf__gate_leave(f, last->dir);
 	return r.error;
 }
 

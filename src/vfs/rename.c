@@ -56,8 +56,11 @@ static void renamed(const struct pf__from *f, const struct renaming *x)
 
 static int rename_now(const struct pf__from *f, const struct renaming *x)
 {
-	int err = send_rename(f, x);
+	int err = pf__gates_enter(f, x->from.dir, x->to.dir);
 
+	if (err)
+		return err;
+	err = send_rename(f, x);
 	if (!err) {
 		renamed(f, x);
 	} else if (err == -EINTR || err == -ENOENT) {
@@ -65,6 +68,7 @@ static int rename_now(const struct pf__from *f, const struct renaming *x)
 		pf__name_doubted(f, x->from.dir, x->from.name, x->from.len);
 		pf__name_doubted(f, x->to.dir, x->to.name, x->to.len);
 	}
+	pf__gates_leave(f, x->from.dir, x->to.dir);
 	return err;
 }
 

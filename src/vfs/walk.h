@@ -56,11 +56,17 @@ int pf__walk_parent_from(const struct pf__from *f, struct pf__inode *dir, const 
 
 /*
  * Without PARALLEL_DIROPS requests that read names of one directory go one after the other: around
- * LOOKUP, READDIR and READDIRPLUS. Not a lock (it is held across the request); waiting for it ends
- * with a signal, pf_interrupt() or the connection. 0, -EINTR, -ENOTCONN, -ENOMEM.
+ * LOOKUP, READDIR and READDIRPLUS. What takes names away (UNLINK, RMDIR, RENAME) goes in turn with
+ * them, as it does under a kernel's inode lock: sshfs remembers what a listing said, also of names
+ * that went while it was read, and then finds for a while what is not there. Not a lock (it is held
+ * across the request); waiting for it ends with a signal, pf_interrupt() or the connection. 0,
+ * -EINTR, -ENOTCONN, -ENOMEM.
  */
 int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir);
 void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir);
+/* Those of two directories, which may be the same. */
+int pf__gates_enter(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b);
+void pf__gates_leave(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b);
 int pf__gates_interrupt(struct pf__super *s, const void *group); /* the number of waiters found */
 
 /* ---- attributes for the calls */

@@ -160,6 +160,75 @@ static void late_lookup_of_a_removed_name(void **state)
 	mock_end(m);
 }
 
+/* ---- a listing, and names that go meanwhile */
+
+static long do_list(struct call *c)
+{
+	struct pf_dirent e;
+
+	return pf_readdir(c->f, &e);
+}
+
+static long do_unlink(struct call *c)
+{
+	return pf_unlink(c->m->fs, "foo");
+}
+
+static long do_rename(struct call *c)
+{
+	return pf_rename(c->m->fs, "foo", "d/bar");
+}
+
+/* Is the request sent while a READDIR of the root is out? It is when the server has
+ * PARALLEL_DIROPS. */
+static void change_beside_a_listing(long (*fn)(struct call *), uint32_t opcode, uint64_t flags)
+{
+	struct call list = {.fn = do_list}, change = {.fn = fn};
+	struct mock *m = mock_start(&(struct mock_options){.flags = flags});
+	struct mock_expect *reads, *changes = NULL;
+	struct mock_req *reading;
+
+	list.m = change.m = m;
+	mock_lookup(m, 1, "foo", 42, REG, 10, MOCK_FOREVER);
+	mock_lookup(m, 1, "d", 43, S_IFDIR | 0755, 0, MOCK_FOREVER);
+	ok(pf_access(m->fs, "foo", F_OK));
+	ok(pf_access(m->fs, "d", F_OK));
+	mock_any_times(mock_lookup_error(m, 43, "bar", ENOENT));
+	mock_opendir(m, 1, 0);
+	ok(pf_open(m->fs, "/", O_RDONLY | O_DIRECTORY, 0, &list.f));
+	reads = mock_hold(mock_expect(m, FUSE_READDIR, 1, NULL));
+	start(&list);
+	reading = mock_wait(reads);
+	if (flags) {
+		changes = mock_hold(mock_expect(m, opcode, 1, NULL));
+		start(&change);
+		mock_answer_error(mock_wait(changes), EIO);
+		fails(join(&change), EIO);
+	} else {
+		start(&change);
+		usleep(20000); /* sent too early, it would not be expected */
+		mock_settle(m);
+		mock_error(mock_expect(m, opcode, 1, NULL), EIO);
+	}
+	mock_answer(reading, "", 0);
+	ok(join(&list));
+	if (!flags)
+		fails(join(&change), EIO);
+	mock_releasedir(m, 1);
+	ok(pf_close(list.f));
+	mock_end(m);
+}
+
+static void changes_beside_listings(void **state)
+{
+	const uint64_t flags[] = {0, FUSE_PARALLEL_DIROPS};
+
+	for (int i = 0; i < 2; i++) {
+		change_beside_a_listing(do_unlink, FUSE_UNLINK, flags[i]);
+		change_beside_a_listing(do_rename, FUSE_RENAME, flags[i]);
+	}
+}
+
 /* ---- streams: reading and writing are two directions */
 
 static long do_read_byte(struct call *c)
@@ -260,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(late_lookups),
 	    cmocka_unit_test(late_lookup_of_a_removed_name),
+	    cmocka_unit_test(changes_beside_listings),
 	    cmocka_unit_test(read_while_a_write_waits),
 	    cmocka_unit_test(abort_wakes_who_waits),
 	    cmocka_unit_test(death_with_opens_out),
