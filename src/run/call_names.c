@@ -63,6 +63,40 @@ int last_dots(struct job *j, uint64_t address, const struct place *p)
 	return err ? err : dots;
 }
 
+/* The object of what is there, if it is one. */
+static struct object *live_at(struct job *j, const struct place *p, bool follow)
+{
+	struct pf__inode *inode;
+	struct pf__from f;
+	struct object *o;
+
+	if (pf__from_fs(&f, &j->view) ||
+	    pf__walk(&f, place_inside(p), follow ? PF_WALK_FOLLOW : 0, &inode))
+		return NULL;
+	o = object_by_inode(j->r, inode);
+	pf__inode_put(f.super->cache, inode);
+	return o;
+}
+
+static struct object *written_at(struct job *j, const struct place *p, bool follow)
+{
+	return hold_any_written(j->r) || atomic_load(&j->r->lost) ? live_at(j, p, follow) : NULL;
+}
+
+/*
+ * A file that was closed, perhaps while others still send what was written: the server shall see it
+ * closed before it loses its name, however long that takes. libfuse's path servers hide what is
+ * open, and its directory is not empty then.
+ */
+static void settle_at(struct job *j, const struct place *p)
+{
+	struct object *o = written_at(j, p, false);
+
+	if (o)
+		flush_if_closed(o);
+	object_put(o);
+}
+
 int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 {
 	bool dir =
@@ -88,6 +122,8 @@ int64_t on_unlink(struct job *j, struct place *p, const struct spec *s)
 	if (exact)
 		return dir ? -EBUSY : -EISDIR;
 	flush_closed_for_names(j->r);
+	if (!dir)
+		settle_at(j, p);
 	err = dir ? pf_rmdir(&j->view, place_inside(p)) : pf_unlink(&j->view, place_inside(p));
 	if (!err)
 		objects_removed(j->r, path);
@@ -240,26 +276,6 @@ static int read_times(struct job *j, const struct spec *s, struct timespec times
 		times[i] = (struct timespec){tv[i].tv_sec, tv[i].tv_usec * 1000};
 	}
 	return err;
-}
-
-/* The object of what is there, if it is one. */
-static struct object *live_at(struct job *j, const struct place *p, bool follow)
-{
-	struct pf__inode *inode;
-	struct pf__from f;
-	struct object *o;
-
-	if (pf__from_fs(&f, &j->view) ||
-	    pf__walk(&f, place_inside(p), follow ? PF_WALK_FOLLOW : 0, &inode))
-		return NULL;
-	o = object_by_inode(j->r, inode);
-	pf__inode_put(f.super->cache, inode);
-	return o;
-}
-
-static struct object *written_at(struct job *j, const struct place *p, bool follow)
-{
-	return hold_any_written(j->r) || atomic_load(&j->r->lost) ? live_at(j, p, follow) : NULL;
 }
 
 int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
@@ -561,6 +577,8 @@ static int64_t rename_inside(struct job *j, struct two *t, int flags)
 		err = flush_before(j, &t->b);
 	if (err)
 		return err;
+	if (!(flags & RENAME_EXCHANGE))
+		settle_at(j, &t->b);
 	err = pf_rename2(&j->view, place_inside(&t->a), place_inside(&t->b), (unsigned)flags);
 	if (err)
 		return err;

@@ -128,6 +128,23 @@ supervisor_killed() {
 	! ps -eo args | grep -qE "^sleep $id"
 }
 check "kill -9 of the supervisor: 1, it says so, and nothing is left" supervisor_killed
+# While a call of the program's is under way, at a server that does not answer.
+supervisor_killed_waiting() {
+	local stopped
+	echo hi >src/file
+	TMPDIR=$work start "${s[@]}" -- sh -c "echo up >up; cat {}/file; setsid sleep $id & read x <go6; cat {}/other; sleep $id" 2>err >out
+	until_ok grep -q hi out
+	stopped=$(pgrep -f "^$server $work/src ")
+	kill -STOP $stopped
+	echo >go6
+	until_ok bash -c 'grep -q "^cat" <(ps -o args= --ppid "$(pgrep -f "^sh -c echo up .*'$id'")")'
+	sleep 0.1
+	kill -KILL "$(child "$front")"
+	ends 1 && grep -q 'portfire: run: the supervisor was killed by signal 9' err || { cat err; return 1; }
+	! ps -eo args | grep -qE "^sleep $id|^cat .*/other" && ! pgrep -f "^$server $work/src "
+}
+mkfifo go6
+check "while the program waits for a server, too" supervisor_killed_waiting
 guardian_killed() {
 	start sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
 	kill -KILL "$(child "$(child "$front")")"
@@ -223,6 +240,14 @@ unmounted() {
 	[ $? = 0 ] && [ "$(cat out)" = ran ] || { cat out; return 1; }
 }
 check "a mount is unmounted as soon as a script from it has ended" unmounted
+
+# ---- what is closed is closed at the server before its name goes, also when sending it takes a while
+nothing_hidden() { # bindfs hides what is open
+	run "${s[@]}" -- sh -c 'cd {} && mkdir d && echo new >d/new && yes | head -c 100M >d/f && mv d/new d/f && ls -A d &&
+		yes | head -c 100M >d/f && rm d/f && rmdir d' >out 2>&1
+	[ $? = 0 ] && [ "$(cat out)" = f ] || { cat out; return 1; }
+}
+check "a large file is closed, replaced, removed" nothing_hidden
 
 # ---- in another run
 nested() {
