@@ -72,6 +72,24 @@ while True:
 	signal.sigwait([signal.SIGCONT])
 	n += 1
 EOF
+program loops <<'EOF'
+#!/bin/sh
+while :; do
+	echo >>rounds
+	sh -c 'echo a round; exec sleep 12347'
+done
+EOF
+program changes <<'EOF'
+#!/bin/sh
+cd "$1"
+while :; do
+	echo >busy
+	cat busy >copy
+	rm copy
+	[ -e up ] || echo a round
+	echo >up
+done
+EOF
 program server-asks <<EOF
 #!/bin/bash
 stty -echo </dev/tty # as ssh does: it is stopped here, and given the terminal
@@ -94,6 +112,64 @@ ctrl_c() {
 	EOF
 }
 check "Ctrl-C: 130, and the shell goes on" ctrl_c
+
+# The child that the loop waits for would die of the signal by itself, and so the shell ends, too, instead of
+# beginning the next round.
+ctrl_c_loop() {
+	rm -f rounds
+	on_shell <<-'EOF'
+		type $run loops\n
+		expect a round
+		type \x03
+		expect ready> 
+		type echo is=$?\n
+		expect is=130
+		gone sleep 12347
+		type echo rounds=$(wc -l <rounds)\n
+		expect rounds=1
+		type exit 3\n
+		status 3
+	EOF
+}
+check "Ctrl-C ends a shell's loop" ctrl_c_loop
+
+# Without waiting for anything: the signal comes while calls of the program are answered.
+ctrl_c_busy() {
+	on_shell <<-'EOF'
+		type $run [ bindfs src {} ] -- changes {}\n
+		expect a round
+		type \x03
+		expect ready> 
+		type echo is=$?\n
+		expect is=130
+		gone /changes 
+		type exit 3\n
+		status 3
+	EOF
+	rm -f src/*
+}
+check "one that changes files all the time" ctrl_c_busy
+
+# In a shell with jobs of its own the loop ends, not the shell, which goes on in the run.
+ctrl_c_inner_loop() {
+	rm -f rounds
+	on_shell <<-'EOF'
+		type SHELL=/bin/bash $run\n
+		type PS1='ready> '; echo in""side\n
+		expect inside
+		type while :; do loops; done\n
+		expect a round
+		type \x03
+		expect ready> 
+		type echo is=$? rounds=$(wc -l <rounds)\n
+		expect is=130 rounds=1
+		gone sleep 12347
+		type exit 5\n
+		type echo is=$?\n
+		expect is=5
+	EOF
+}
+check "one in a shell of the run, which lives on" ctrl_c_inner_loop
 
 ctrl_z() {
 	on_shell <<-'EOF'
