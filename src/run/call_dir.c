@@ -45,7 +45,7 @@ int64_t on_chdir(struct job *j, struct place *p, const struct spec *s)
 		if (err)
 			return err;
 	}
-	atomic_store(&j->r->given, 1);
+	flush_given(j->r);
 	atomic_store(&j->r->given_dirs, 1);
 	o->used = run_now_ms();
 	o->worked_in = true;

@@ -32,7 +32,7 @@ static int64_t give_fd(struct job *j, struct object *o, int fd, int flags)
 
 	if (fd < 0)
 		return fd;
-	atomic_store_explicit(&j->r->given, 1, memory_order_relaxed);
+	flush_given(j->r);
 	if (o->kind == OBJECT_DIR)
 		atomic_store_explicit(&j->r->given_dirs, 1, memory_order_relaxed);
 	o->used = run_now_ms();
@@ -158,7 +158,7 @@ static int64_t give_placeholder(struct job *j, const struct place *p, struct pf_
 
 	if (err)
 		return -EMFILE;
-	atomic_store_explicit(&j->r->given, 1, memory_order_relaxed);
+	flush_given(j->r);
 	pf_setfl(file, flags & (O_APPEND | O_DIRECT | O_NONBLOCK));
 	object_watch(o, false);
 	fd = placeholder_open(o);
@@ -186,7 +186,7 @@ static int64_t give_path(struct job *j, struct object *o, int flags)
 	in.size = (size_t)snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)getpid(), o->fd) + 1;
 	o->as_path = true;
 	o->used = run_now_ms();
-	atomic_store(&j->r->given, 1);
+	flush_given(j->r);
 	atomic_store(&j->r->given_dirs, 1);
 	call_instead(j, &in, "opened with O_PATH", o->path);
 	return ANSWERED;

@@ -601,6 +601,22 @@ int flush_all(struct pf__run *r, struct mount *m)
 	return flush_each(r, m, true);
 }
 
+static void wake(struct pf__run *r)
+{
+	uint64_t one = 1;
+
+	while (write(r->flush_wake, &one, sizeof one) < 0 && errno == EINTR)
+		;
+}
+
+void flush_given(struct pf__run *r)
+{
+	/* Nobody has looked for what is closed until now. */
+	if (!atomic_load_explicit(&r->given, memory_order_relaxed) &&
+	    !atomic_exchange(&r->given, 1))
+		wake(r);
+}
+
 static void *flush_loop(void *arg)
 {
 	struct pf__run *r = arg;
@@ -617,6 +633,8 @@ static void *flush_loop(void *arg)
 		else if (left > READERS_MS && atomic_load(&r->given))
 			left = READERS_MS;
 		poll(p, 2, left < 0 ? 0 : (int)left);
+		if (p[1].revents & POLLIN)
+			(void)!read(r->flush_wake, &(uint64_t){0}, sizeof(uint64_t));
 		flush_closed(r);
 		if (run_now_ms() < next)
 			continue;
@@ -643,11 +661,8 @@ int flush_thread_start(struct pf__run *r)
 
 void flush_thread_stop(struct pf__run *r)
 {
-	uint64_t one = 1;
-
 	if (r->flush_running) {
-		while (write(r->flush_wake, &one, sizeof one) < 0 && errno == EINTR)
-			;
+		wake(r);
 		pthread_join(r->flush_thread, NULL);
 		r->flush_running = false;
 	}

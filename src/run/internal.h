@@ -251,6 +251,8 @@ void hold_overlay(struct object *o, struct stat *st);
 /* Is anything held that may differ from what the server has? */
 bool hold_any_written(struct pf__run *r);
 int flush_thread_start(struct pf__run *r);
+/* A descriptor is given out: from the first one on closes are looked for. */
+void flush_given(struct pf__run *r);
 void flush_thread_stop(struct pf__run *r);
 
 /* ---- patience.c ------------------------------------------------------------------------------ */
