@@ -65,6 +65,19 @@ int open_to_read(struct job *j, const struct place *p, struct pf_file **file)
 	return pf_open(&view, place_inside(p), O_RDONLY | O_NOFOLLOW, 0, file);
 }
 
+/* The same of what is open already: its path may be another's by now. */
+static int open_to_read_again(struct job *j, struct pf_file *file, struct pf_file **reader)
+{
+	struct pf_caller root = {.size = sizeof root, .pid = j->who->tgid};
+	struct pf_fs view;
+	int err = pf__open_again(&j->view, file, O_RDONLY, reader);
+
+	if (err != -EACCES)
+		return err;
+	pf__view_of(&view, j->view_of->fs, &root);
+	return pf__open_again(&view, file, O_RDONLY, reader);
+}
+
 static bool is_empty(struct pf_file *file)
 {
 	struct stat st;
@@ -73,8 +86,7 @@ static bool is_empty(struct pf_file *file)
 }
 
 /* Under o->lock. */
-static int fill(struct job *j, const struct place *p, struct object *o, struct pf_file *file,
-		int flags)
+static int fill(struct job *j, struct object *o, struct pf_file *file, int flags)
 {
 	struct pf_file *reader = file;
 	bool nothing = flags & O_TRUNC;
@@ -85,7 +97,7 @@ static int fill(struct job *j, const struct place *p, struct object *o, struct p
 			return 0;
 		nothing = is_empty(file) && !o->held;
 		if (!nothing)
-			err = open_to_read(j, p, &reader);
+			err = open_to_read_again(j, file, &reader);
 	}
 	if (!err)
 		err = hold_fill(o, j->call, reader, nothing);
@@ -111,12 +123,12 @@ static int keep_handle(struct object *o, struct pf_file *file, int flags)
 	return err;
 }
 
-int held_fd(struct job *j, const struct place *p, struct object *o, struct pf_file *file, int flags)
+int held_fd(struct job *j, struct object *o, struct pf_file *file, int flags)
 {
 	int err, fd = -1;
 
 	pthread_mutex_lock(&o->lock);
-	err = fill(j, p, o, file, flags);
+	err = fill(j, o, file, flags);
 	if (err) {
 		pf_close(file);
 	} else {
@@ -134,18 +146,21 @@ int held_fd(struct job *j, const struct place *p, struct object *o, struct pf_fi
 }
 
 /* Takes file over. */
-static int64_t give_file(struct job *j, const struct place *p, struct object *o,
-			 struct pf_file *file, int flags)
+static int64_t give_file(struct job *j, struct object *o, struct pf_file *file, int flags)
 {
-	pthread_rwlock_t *turn =
-	    placeholder_exists(j->r, o->inode) ? placeholder_turn(j->r, o->inode) : NULL;
+	pthread_rwlock_t *turn = NULL;
 	int fd;
 
-	if (turn)
+	/* Who makes a placeholder now sees that, or we see the placeholder. */
+	atomic_fetch_add(&o->holders, 1);
+	if (placeholder_exists(j->r, o->inode)) {
+		turn = placeholder_turn(j->r, o->inode);
 		pthread_rwlock_wrlock(turn);
-	fd = held_fd(j, p, o, file, flags);
+	}
+	fd = held_fd(j, o, file, flags);
 	if (turn)
 		pthread_rwlock_unlock(turn);
+	atomic_fetch_sub(&o->holders, 1);
 	return give_fd(j, o, fd, flags);
 }
 
@@ -281,7 +296,7 @@ static int64_t give_opened(struct job *j, const struct place *p, struct pf_file 
 	} else if (o->kind == OBJECT_DIR) {
 		result = give_directory(j, o, file, flags);
 	} else {
-		result = give_file(j, p, o, file, flags);
+		result = give_file(j, o, file, flags);
 	}
 	object_put(o);
 	return result;

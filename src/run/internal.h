@@ -131,6 +131,7 @@ struct object {
 	/* files */
 	int fresh;              /* what the memfd was made by, until it is filled: may write; -1 */
 	_Atomic bool held;      /* the memfd has the data */
+	_Atomic int holders;    /* who are about to fill it */
 	_Atomic bool written;   /* it was given out for writing and may differ */
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
 	bool on_disk;           /* too large for memory: the stand-in is a file without a name */
@@ -198,6 +199,8 @@ void objects_renamed(struct pf__run *r, const char *from, const char *to);
 void objects_exchanged(struct pf__run *r, const char *from, const char *to);
 void objects_removed(struct pf__run *r, const char *path);
 void objects_linked(struct object *o, const char *path);
+/* The same file: if the other's name is no more and o has no other, it has none either. */
+void object_gone_with(struct object *o, const struct object *other);
 /* No further one can be made, none opened for writing. */
 bool objects_full(const struct pf__run *r);
 /* Forget it, if nobody but the caller, whose reference goes, has it. */
@@ -461,8 +464,7 @@ int64_t exec_fusermount(struct job *j);
 int64_t give_object(struct job *j, struct object *o, int flags);
 /* An open file of what o holds, which is filled for that. Takes file over, by which it was opened
  * at the server. */
-int held_fd(struct job *j, const struct place *p, struct object *o, struct pf_file *file,
-	    int flags);
+int held_fd(struct job *j, struct object *o, struct pf_file *file, int flags);
 /* A descriptor of a directory's stand-in that can be handed on. */
 int reopen_directory(const struct object *o, int flags);
 /* A handle to fill a file by, also when the caller may not read it. */

@@ -626,6 +626,14 @@ void objects_linked(struct object *o, const char *path)
 	pthread_mutex_unlock(&o->run->objects_lock);
 }
 
+void object_gone_with(struct object *o, const struct object *other)
+{
+	pthread_mutex_lock(&o->run->objects_lock);
+	if (other->gone && !strcmp(o->path, other->path))
+		o->gone = true;
+	pthread_mutex_unlock(&o->run->objects_lock);
+}
+
 /* ---- who has them open ----------------------------------------------------------------------- */
 
 static void mark(struct pf__run *r, const char *name)

@@ -72,7 +72,7 @@ int placeholder_number(struct job *j, int fd, unsigned least, bool cloexec)
 static bool is_held(struct pf__run *r, const void *inode)
 {
 	struct object *o = object_by_inode(r, inode);
-	bool held = o && o->held;
+	bool held = o && (o->held || atomic_load(&o->holders));
 
 	object_put(o);
 	return held;
@@ -132,25 +132,26 @@ static int make_real(struct job *j, struct object *o)
 	off_t at = pf_lseek(o->through, 0, SEEK_CUR);
 	struct pf_file *file;
 	struct object *held;
-	struct place p;
+	char path[PATH_MAX];
 	int err;
 
-	p.m = o->m;
-	p.o = NULL;
-	object_path(o, p.path, sizeof p.path);
+	object_path(o, path, sizeof path);
 	err = pf_dup(o->through, &file);
 	if (err)
 		return err;
-	err = object_of_file(j->r, o->m, o->through, p.path, false, &held);
+	err = object_of_file(j->r, o->m, o->through, path, false, &held);
 	if (err) {
 		pf_close(file);
 		return err;
 	}
+	object_gone_with(held, o);
 	pf_setfl(o->through, 0); /* O_APPEND is the memfd's matter now */
-	fd = held_fd(j, &p, held, file, flags & ~O_TRUNC);
+	fd = held_fd(j, held, file, flags & ~O_TRUNC);
 	object_put(held);
-	if (fd < 0)
+	if (fd < 0) {
+		pf_setfl(o->through, flags);
 		return fd;
+	}
 	if (at > 0)
 		lseek(fd, at, SEEK_SET);
 	o->real = fd;

@@ -60,6 +60,8 @@ int pf__file_check(struct pf_file *file, unsigned need, struct pf__open_file **o
 uint32_t pf__wire_flags(int flags);
 /* An O_PATH descriptor of the same inode, as view's caller (NULL: as file's). 0 or -ENOMEM. */
 int pf__file_as(const struct pf_fs *view, struct pf_file *file, struct pf_file **out);
+/* The same inode opened once more, whatever its name is by now. 0 or errno. */
+int pf__open_again(struct pf_fs *view, struct pf_file *file, int flags, struct pf_file **out);
 void pf__open_file_put(struct pf__open_file *of); /* the last one sends RELEASE in the background */
 
 #endif

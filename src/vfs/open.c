@@ -503,3 +503,13 @@ int pf_openat(struct pf_file *dir, const char *path, int flags, mode_t mode, str
 	}
 	return r ? pf__fail_op(r, "open", path) : 0;
 }
+
+int pf__open_again(struct pf_fs *view, struct pf_file *file, int flags, struct pf_file **out)
+{
+	struct opening o = {.view = view, .flags = flags, .file = out};
+	int r;
+
+	*out = NULL;
+	r = pf__from_fs(&o.f, view);
+	return r ? r : open_inode(&o, pf__inode_get(file->of->inode));
+}

@@ -35,8 +35,29 @@ static int shared(int fd)
 	return flock(fd, LOCK_SH | LOCK_NB);
 }
 
+/* Of a file whose name is another's by now, which nobody can read but who has it open already. */
+static void lock_replaced(void)
+{
+	char buf[5] = "";
+
+	put("replaced", "before");
+	put("other", "another text");
+	int writes = OK(open("replaced", O_WRONLY)), reads = OK(open("replaced", O_RDONLY));
+	OK(rename("other", "replaced"));
+	OK(flock(writes, LOCK_EX));
+	IS(6, lseek(writes, 0, SEEK_END));
+	IS(2, pwrite(writes, "BE", 2, 0));
+	IS(4, pread(reads, buf, 4, 0));
+	SAYS("BEfo", buf);
+	SAYS("another text", text_of("replaced"));
+	OK(close(writes));
+	OK(close(reads));
+}
+
 static void flocks(void)
 {
+	lock_replaced();
+
 	put("f", "");
 	int fd = OK(open("f", O_RDONLY)), second = OK(open("f", O_RDONLY));
 	OK(flock(fd, LOCK_SH));
