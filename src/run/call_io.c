@@ -35,6 +35,11 @@ struct span {
 	size_t total;
 };
 
+static bool is_beyond(const struct iovec *v)
+{
+	return v->iov_len > INT64_MAX - ((uintptr_t)v->iov_base & INT64_MAX);
+}
+
 static int read_span(const struct pf__call *call, bool vector, struct span *s)
 {
 	const uint64_t *a = call->args;
@@ -45,7 +50,7 @@ static int read_span(const struct pf__call *call, bool vector, struct span *s)
 		s->n = 1;
 		s->iov[0] = (struct iovec){(void *)(uintptr_t)a[1], (size_t)a[2]};
 	} else {
-		if (a[2] > IOV_MAX)
+		if ((unsigned)a[2] > IOV_MAX)
 			return -EINVAL;
 		s->n = (unsigned)a[2];
 		err = s->n ? pf__call_read(call, a[1], s->iov, s->n * sizeof s->iov[0]) : 0;
@@ -53,8 +58,10 @@ static int read_span(const struct pf__call *call, bool vector, struct span *s)
 			return err;
 	}
 	for (unsigned i = 0; i < s->n; i++) {
-		if ((ssize_t)s->iov[i].iov_len < 0)
+		if (vector && (ssize_t)s->iov[i].iov_len < 0)
 			return -EINVAL;
+		if (is_beyond(&s->iov[i])) /* of all memory */
+			return -EFAULT;
 		if (s->iov[i].iov_len > MOST - s->total)
 			s->iov[i].iov_len = MOST - s->total;
 		s->total += s->iov[i].iov_len;
@@ -198,12 +205,17 @@ static int64_t do_io(struct job *j, struct object *o, bool write, bool vector, o
 {
 	struct io io = {.o = o, .write = write, .at = at, .rwf = rwf};
 	struct span s;
-	int err = read_span(j->call, vector, &s);
 	int64_t result;
+	int err;
 
+	if (at != AT_POS && at < 0)
+		return -EINVAL;
+	if ((pf_getfl(o->through) & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY))
+		return -EBADF;
+	err = read_span(j->call, vector, &s);
 	if (err)
 		return err;
-	if (at != AT_POS && at < 0)
+	if (at != AT_POS && s.total > (uint64_t)(INT64_MAX - at))
 		return -EINVAL;
 	if (at != AT_POS)
 		return in_pieces(j, &io, &s);
@@ -368,7 +380,8 @@ static int64_t copy_descriptor(struct job *j, int number, unsigned least, bool c
 		return err ? err : number;
 	}
 	number = placeholder_number(j, fd, least, cloexec);
-	return number == -EMFILE ? -ENOSYS : number;
+	/* EBADF: the caller may have no such number any more. */
+	return number == -EMFILE || number == -EBADF ? -ENOSYS : number;
 }
 
 /* The caller's own call does it then. */
@@ -377,6 +390,21 @@ static int64_t as_real(struct job *j, struct object *o, int number)
 	int err = placeholder_replace(j, o, number);
 
 	return err ? err : CONTINUE;
+}
+
+/* It has a number that the caller's limit, lowered since, does not allow to be replaced. */
+static int64_t copy_real(struct job *j, struct object *o)
+{
+	const uint64_t *a = j->call->args;
+	int err;
+
+	if (o->real < 0 || j->call->nr == __NR_fcntl)
+		return -EBADF;
+	if (j->call->nr == __NR_dup)
+		return pf__call_add_fd(j->call, o->real, false);
+	err = pf__call_replace_fd(j->call, o->real, (int)a[1],
+				  j->call->nr == __NR_dup3 && a[2] & O_CLOEXEC);
+	return err ? err : (int)a[1];
 }
 
 static int64_t do_dup(struct job *j, struct object *o)
@@ -390,13 +418,16 @@ static int64_t do_dup(struct job *j, struct object *o)
 		result = (int)a[2] < 0
 			     ? -EINVAL
 			     : copy_descriptor(j, -1, (unsigned)a[2], (int)a[1] == F_DUPFD_CLOEXEC);
-	else if ((int)a[0] == (int)a[1] ||
+	else if ((int)a[0] == (int)a[1] || (int)a[1] < 0 ||
 		 (j->call->nr == __NR_dup3 && a[2] & ~(uint64_t)O_CLOEXEC))
 		return CONTINUE; /* nothing is copied */
 	else
 		result =
 		    copy_descriptor(j, (int)a[1], 0, j->call->nr == __NR_dup3 && a[2] & O_CLOEXEC);
-	return result == -ENOSYS ? as_real(j, o, (int)a[0]) : result;
+	if (result != -ENOSYS)
+		return result;
+	result = as_real(j, o, (int)a[0]);
+	return result == -EBADF ? copy_real(j, o) : result;
 }
 
 static int64_t do_fcntl(struct job *j, struct object *o)

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -73,6 +74,47 @@ static void large(void)
 	free(b);
 }
 
+static void bad_numbers(int fd, int reads)
+{
+	char buf[10];
+	struct iovec beyond[] = {{buf, 3}, {buf, SSIZE_MAX}}, negative = {buf, (size_t)-1};
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	FAILS(EFAULT, readv(fd, beyond, 2));
+	FAILS(EFAULT, writev(fd, beyond, 2));
+	FAILS(EINVAL, writev(fd, &negative, 1));
+	FAILS(EFAULT, read(fd, BAD, 5));
+	FAILS(EFAULT, write(fd, BAD, 5));
+	FAILS(EBADF, write(reads, BAD, 5));
+	FAILS(EINVAL, pread(fd, buf, 10, INT64_MAX - 5));
+	FAILS(EINVAL, pwrite(fd, buf, 10, INT64_MAX - 5));
+	FAILS(EBADF, dup2(fd, -1));
+	FAILS(EINVAL, fcntl(fd, F_DUPFD, -1));
+	IS(at, lseek(fd, 0, SEEK_CUR));
+}
+
+/* What is open stays open, also above a limit that is lowered afterwards. */
+static void copies_below_limit(int fd)
+{
+	struct rlimit limit, low;
+	char c;
+
+	OK(getrlimit(RLIMIT_NOFILE, &limit));
+	low = limit;
+	low.rlim_cur = 64;
+	OK(lseek(fd, 0, SEEK_SET));
+	OK(setrlimit(RLIMIT_NOFILE, &low));
+	int copy = OK(dup(fd));
+	TRUE(copy < 64);
+	IS(50, dup2(fd, 50));
+	OK(setrlimit(RLIMIT_NOFILE, &limit));
+	IS(1, read(copy, &c, 1));
+	IS(1, read(50, &c, 1));
+	IS(2, lseek(fd, 0, SEEK_CUR));
+	OK(close(copy));
+	OK(close(50));
+}
+
 static void vectors(void)
 {
 	char a[4] = "", b[4] = "", c[4] = "";
@@ -101,6 +143,8 @@ static void vectors(void)
 	IS(0, writev(fd, &none, 1));
 	IS(0, readv(fd, in, 0));
 	FAILS(EINVAL, preadv(fd, in, 3, -5));
+	bad_numbers(fd, OK(open("f", O_RDONLY)));
+	copies_below_limit(fd);
 }
 
 static void holes(void)
