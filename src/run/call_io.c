@@ -266,16 +266,28 @@ static int64_t result_of(int64_t n)
 	return n < 0 ? -errno : n;
 }
 
-static int64_t do_lseek(struct object *o, const uint64_t *a)
+static int64_t do_lseek(struct job *j, struct object *o)
 {
-	return o->real >= 0 ? result_of(lseek(o->real, (off_t)a[1], (int)a[2]))
-			    : pf_lseek(o->through, (off_t)a[1], (int)a[2]);
+	const uint64_t *a = j->call->args;
+	int64_t result;
+
+	pthread_mutex_lock(&o->lock);
+	result = placeholder_begin(j, o);
+	if (!result) {
+		result = o->real >= 0 ? result_of(lseek(o->real, (off_t)a[1], (int)a[2]))
+				      : pf_lseek(o->through, (off_t)a[1], (int)a[2]);
+		placeholder_end(j, o);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return result;
 }
 
 static int64_t do_advice(struct job *j, struct object *o)
 {
 	const uint64_t *a = j->call->args;
 
+	if (j->call->nr == __NR_readahead && (pf_getfl(o->through) & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
 	if (o->real >= 0)
 		return 0; /* it is all there */
 	if (j->call->nr == __NR_sync_file_range)
@@ -291,12 +303,17 @@ static int64_t get_flags(struct object *o)
 	return flags < 0 ? -EBADF : flags | KERNEL_O;
 }
 
-static int64_t set_flags(struct object *o, int flags)
+static int64_t set_flags(struct job *j, struct object *o, int flags)
 {
 	const int can = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC;
+	int64_t result = placeholder_begin(j, o);
 
-	return o->real >= 0 ? result_of(fcntl(o->real, F_SETFL, flags & can & ~O_DIRECT))
-			    : pf_setfl(o->through, flags & can);
+	if (result)
+		return result;
+	result = o->real >= 0 ? result_of(fcntl(o->real, F_SETFL, flags & can & ~O_DIRECT))
+			      : pf_setfl(o->through, flags & can);
+	placeholder_end(j, o);
+	return result;
 }
 
 /* An offset that the caller has, or the position. */
@@ -327,6 +344,24 @@ static int64_t copy_between(struct job *j, struct object *in, struct object *out
 	return err ? err : n;
 }
 
+/* The turn of the one may be the other's, too. */
+static int64_t copy_in_turn(struct job *j, struct object *in, struct object *out)
+{
+	bool same = placeholder_turn(j->r, in->inode) == placeholder_turn(j->r, out->inode);
+	int64_t result = -EXDEV;
+
+	if (placeholder_follow(j, in) || placeholder_begin(j, out))
+		return result;
+	if (same || !placeholder_begin(j, in)) {
+		if (in->real < 0 && out->real < 0)
+			result = copy_between(j, in, out);
+		if (!same)
+			placeholder_end(j, in);
+	}
+	placeholder_end(j, out);
+	return result;
+}
+
 /* What the kernel would say of a descriptor that is no placeholder; -EXDEV: programs copy by hand.
  */
 static int64_t judge(const struct pf__call *call, int fd)
@@ -352,10 +387,8 @@ static int64_t do_copy(struct job *j)
 		if (result == -EXDEV)
 			result = judge(j->call, (int)j->call->args[2]);
 	}
-	if (result == -EXDEV && in && out && in->through && out->through && in->m == out->m &&
-	    !placeholder_follow(j, in) && !placeholder_follow(j, out) && in->real < 0 &&
-	    out->real < 0)
-		result = copy_between(j, in, out);
+	if (result == -EXDEV && in && out && in->through && out->through && in->m == out->m)
+		result = copy_in_turn(j, in, out);
 	placeholder_put(in);
 	placeholder_put(out);
 	return result;
@@ -438,7 +471,7 @@ static int64_t do_fcntl(struct job *j, struct object *o)
 	case F_GETFL:
 		return get_flags(o);
 	case F_SETFL:
-		return set_flags(o, (int)a[2]);
+		return set_flags(j, o, (int)a[2]);
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
 		return do_dup(j, o);
@@ -469,10 +502,7 @@ static int64_t do_placeholder(struct job *j, struct object *o, int number)
 		return result;
 	switch (j->call->nr) {
 	case __NR_lseek:
-		pthread_mutex_lock(&o->lock);
-		result = do_lseek(o, j->call->args);
-		pthread_mutex_unlock(&o->lock);
-		return result;
+		return do_lseek(j, o);
 	case __NR_fadvise64:
 	case __NR_readahead:
 	case __NR_sync_file_range:

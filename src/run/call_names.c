@@ -368,11 +368,14 @@ int64_t on_ftruncate(struct job *j, struct object *o)
 	int err;
 
 	if (o->through) {
-		err = placeholder_follow(j, o);
-		return err                              ? err
-		       : o->real < 0                    ? pf_ftruncate(o->through, length)
-		       : ftruncate(o->real, length) < 0 ? -errno
-							: 0;
+		err = placeholder_begin(j, o);
+		if (err)
+			return err;
+		err = o->real < 0                      ? pf_ftruncate(o->through, length)
+		      : ftruncate(o->real, length) < 0 ? -errno
+						       : 0;
+		placeholder_end(j, o);
+		return err;
 	}
 	return o->kind == OBJECT_FILE ? CONTINUE : -EINVAL;
 }
@@ -401,14 +404,12 @@ static int64_t allocate_held(struct job *j, struct object *o, int flags)
 	return err && !(err == -EOPNOTSUPP && mode & FALLOC_FL_PUNCH_HOLE) ? err : CONTINUE;
 }
 
-static int64_t allocate_placeholder(struct job *j, struct object *o)
+static int64_t allocate_in_turn(struct job *j, struct object *o)
 {
 	const uint64_t *a = j->call->args;
 	struct object *held;
-	int64_t result = placeholder_follow(j, o);
+	int64_t result;
 
-	if (result)
-		return result;
 	if (o->real < 0)
 		return pf_fallocate(o->through, (int)a[1], (off_t)a[2], (off_t)a[3]);
 	held = object_by_inode(j->r, o->inode);
@@ -417,6 +418,17 @@ static int64_t allocate_placeholder(struct job *j, struct object *o)
 	if (result != CONTINUE)
 		return result;
 	return fallocate(o->real, (int)a[1], (off_t)a[2], (off_t)a[3]) < 0 ? -errno : 0;
+}
+
+static int64_t allocate_placeholder(struct job *j, struct object *o)
+{
+	int64_t result = placeholder_begin(j, o);
+
+	if (result)
+		return result;
+	result = allocate_in_turn(j, o);
+	placeholder_end(j, o);
+	return result;
 }
 
 int64_t on_fallocate(struct job *j, struct object *o)
