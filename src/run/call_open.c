@@ -178,13 +178,14 @@ static int64_t give_placeholder(struct job *j, const struct place *p, struct pf_
 	object_watch(o, false);
 	fd = placeholder_open(o);
 	number = fd < 0 ? -EMFILE : placeholder_number(j, fd, 0, flags & O_CLOEXEC);
-	if (number < 0) { /* the caller keeps it */
-		object_lose_file(o);
+	if (number < 0) { /* the caller keeps it; nobody has seen the object */
+		object_undo(o);
 		pf_setfl(file, 0);
 	}
 	if (fd >= 0)
 		close(fd);
-	object_put(o);
+	if (number >= 0)
+		object_put(o);
 	return number < 0 ? -EMFILE : number;
 }
 

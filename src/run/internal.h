@@ -212,7 +212,7 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m);
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **o);
 bool placeholder_exists(struct pf__run *r, const void *inode);
-void object_lose_file(struct object *o); /* it was not given out: the caller has the file back */
+void object_undo(struct object *o); /* it was not given out: the caller has the file back */
 
 /* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */
 

@@ -520,11 +520,17 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 	return 0;
 }
 
-void object_lose_file(struct object *o)
+void object_undo(struct object *o)
 {
+	struct pf__run *r = o->run;
+
+	pthread_mutex_lock(&r->objects_lock);
+	leave(r, o);
+	pthread_mutex_unlock(&r->objects_lock);
 	if (writes(o->through))
-		atomic_fetch_sub(&o->run->n_through, 1);
+		atomic_fetch_sub(&r->n_through, 1);
 	o->through = NULL;
+	object_free(o);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
