@@ -580,6 +580,13 @@ enum pf__call_end on_io_setup(void *ctx, struct pf__call *call)
 	struct job j = {.r = ctx, .call = call};
 
 	atomic_store(&j.r->uses_aio, true);
+	for (unsigned i = 0; j.r->n_objects && j.r->first_number && i < PLACEHOLDERS; i++) {
+		struct object *o = object_of_fd(j.r, call, (int)(j.r->first_number + i));
+
+		if (o && o->through)
+			placeholder_replace(&j, o, (int)(j.r->first_number + i));
+		placeholder_put(o);
+	}
 	return call_end(&j, CONTINUE);
 }
 
