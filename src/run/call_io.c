@@ -344,21 +344,15 @@ static int64_t copy_between(struct job *j, struct object *in, struct object *out
 	return err ? err : n;
 }
 
-/* The turn of the one may be the other's, too. */
 static int64_t copy_in_turn(struct job *j, struct object *in, struct object *out)
 {
-	bool same = placeholder_turn(j->r, in->inode) == placeholder_turn(j->r, out->inode);
 	int64_t result = -EXDEV;
 
-	if (placeholder_follow(j, in) || placeholder_begin(j, out))
+	if (placeholder_begin_both(j, in, out))
 		return result;
-	if (same || !placeholder_begin(j, in)) {
-		if (in->real < 0 && out->real < 0)
-			result = copy_between(j, in, out);
-		if (!same)
-			placeholder_end(j, in);
-	}
-	placeholder_end(j, out);
+	if (in->real < 0 && out->real < 0)
+		result = copy_between(j, in, out);
+	placeholder_end_both(j, in, out);
 	return result;
 }
 

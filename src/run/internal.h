@@ -346,6 +346,9 @@ int placeholder_follow(struct job *j, struct object *o);
 /* The same; and if there is no error it stays as it is (o->real) until the end. */
 int placeholder_begin(struct job *j, struct object *o);
 void placeholder_end(struct job *j, struct object *o);
+/* The same of two; -EAGAIN: one is held. */
+int placeholder_begin_both(struct job *j, struct object *a, struct object *b);
+void placeholder_end_both(struct job *j, struct object *a, struct object *b);
 /* To be had for writing by who opens a file of placeholders to hold it. */
 pthread_rwlock_t *placeholder_turn(struct pf__run *r, const void *inode);
 /* The same, and the caller's descriptor is the real one. */
@@ -481,7 +484,7 @@ struct former {
 };
 
 #define OBJECT_BUCKETS 1024
-#define TURNS          64
+#define TURNS          512
 
 struct pf__run {
 	struct pf__run_config config;

@@ -199,6 +199,32 @@ void placeholder_end(struct job *j, struct object *o)
 	pthread_rwlock_unlock(placeholder_turn(j->r, o->inode));
 }
 
+/* In one order, since who waits to make one real goes before later readers; and each once. */
+int placeholder_begin_both(struct job *j, struct object *a, struct object *b)
+{
+	pthread_rwlock_t *first = placeholder_turn(j->r, a->inode);
+	pthread_rwlock_t *second = placeholder_turn(j->r, b->inode);
+
+	pthread_rwlock_rdlock(first < second ? first : second);
+	if (first != second)
+		pthread_rwlock_rdlock(first < second ? second : first);
+	if ((a->real >= 0 || !is_held(j->r, a->inode)) &&
+	    (b->real >= 0 || !is_held(j->r, b->inode)))
+		return 0;
+	placeholder_end_both(j, a, b);
+	return -EAGAIN;
+}
+
+void placeholder_end_both(struct job *j, struct object *a, struct object *b)
+{
+	pthread_rwlock_t *first = placeholder_turn(j->r, a->inode);
+	pthread_rwlock_t *second = placeholder_turn(j->r, b->inode);
+
+	pthread_rwlock_unlock(first);
+	if (first != second)
+		pthread_rwlock_unlock(second);
+}
+
 int placeholder_replace(struct job *j, struct object *o, int number)
 {
 	int err = placeholder_become_real(j, o);

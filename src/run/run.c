@@ -53,14 +53,19 @@ static uint64_t default_hold(void)
 
 static int init_locks(struct pf__run *r)
 {
+	pthread_rwlockattr_t fair;
 	pthread_condattr_t attr;
 
 	pthread_rwlock_init(&r->mounts_lock, NULL);
 	pthread_mutex_init(&r->who_lock, NULL);
 	pthread_mutex_init(&r->objects_lock, NULL);
 	pthread_mutex_init(&r->number_lock, NULL);
+	/* Who makes a file real shall not wait for as long as others read. */
+	pthread_rwlockattr_init(&fair);
+	pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	for (int i = 0; i < TURNS; i++)
-		pthread_rwlock_init(&r->turns[i], NULL);
+		pthread_rwlock_init(&r->turns[i], &fair);
+	pthread_rwlockattr_destroy(&fair);
 	pthread_mutex_init(&r->flush_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
