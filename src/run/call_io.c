@@ -555,16 +555,29 @@ static int64_t each_placeholder(struct job *j)
 	return result;
 }
 
+/* Of an open file, whose locks end when we, too, have closed it. */
+static bool is_lock(const struct pf__call *call)
+{
+	return call->nr == __NR_flock ||
+	       (call->nr == __NR_fcntl &&
+		((int)call->args[1] == F_OFD_SETLK || (int)call->args[1] == F_OFD_SETLKW));
+}
+
 enum pf__call_end on_placeholder(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
 	int64_t result = CONTINUE;
+	bool lock = is_lock(call) && atomic_load(&j.r->given);
 
 	if (call->nr == __NR_fcntl && (int)call->args[1] == F_SETLEASE &&
 	    !placeholder_may_be(j.r, (int)call->args[0]))
 		return on_lease(ctx, call);
+	if (lock) /* what others had */
+		flush_closed(j.r);
 	if (atomic_load_explicit(&j.r->given, memory_order_relaxed))
 		result = call->nr == __NR_copy_file_range ? do_copy(&j) : each_placeholder(&j);
+	if (lock) /* the placeholder that this one was */
+		flush_closed(j.r);
 	return call_end(&j, result);
 }
 

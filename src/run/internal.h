@@ -355,6 +355,8 @@ pthread_rwlock_t *placeholder_turn(struct pf__run *r, const void *inode);
 int placeholder_replace(struct job *j, struct object *o, int number);
 /* object_put() of what may be one that was closed meanwhile. NULL is fine. */
 void placeholder_put(struct object *o);
+/* The server's file, which nobody has open any more. */
+void placeholder_close(struct object *o);
 
 /* ---- redirect.c ------------------------------------------------------------------------------ */
 

@@ -283,20 +283,6 @@ static void remove_link(struct object *o)
 	private_remove(o->run->private_fd, name);
 }
 
-/* What was written goes to the server now if it was cached, and nobody is left who could be told.
- */
-static void close_through(struct object *o)
-{
-	bool wrote = writes(o->through);
-	int err = pf_close(pf__take(o->through, NULL));
-
-	if (!err || !wrote)
-		return;
-	atomic_fetch_add(&o->run->lost, 1);
-	run_say(o->run, "%s: closing it failed (%s); what was written last may be lost", o->path,
-		strerror(-err));
-}
-
 /* Nobody else knows it. */
 static void object_free(struct object *o)
 {
@@ -309,10 +295,8 @@ static void object_free(struct object *o)
 		pf_close(o->reader);
 	if (o->writer)
 		pf_close(o->writer);
-	if (o->through && writes(o->through))
-		atomic_fetch_sub(&r->n_through, 1);
 	if (o->through)
-		close_through(o);
+		placeholder_close(o);
 	if (o->real >= 0)
 		close(o->real);
 	if (o->handle)

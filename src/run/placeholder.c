@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -239,4 +240,21 @@ void placeholder_put(struct object *o)
 		object_drop(o);
 	else
 		object_put(o);
+}
+
+/* What was written goes to the server now if it was cached, and nobody is left who could be told.
+ */
+void placeholder_close(struct object *o)
+{
+	bool writes = (pf_getfl(o->through) & O_ACCMODE) != O_RDONLY;
+	int err = pf_close(pf__take(o->through, NULL));
+
+	if (!writes)
+		return;
+	atomic_fetch_sub(&o->run->n_through, 1);
+	if (!err)
+		return;
+	atomic_fetch_add(&o->run->lost, 1);
+	run_say(o->run, "%s: closing it failed (%s); what was written last may be lost", o->path,
+		strerror(-err));
 }

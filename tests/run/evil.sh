@@ -65,6 +65,11 @@ write_full() {
 check "ENOSPC at write" write_full full=write "No space left on device"
 check "EDQUOT at write" write_full quota=write "Disk quota exceeded"
 check "ENOSPC at close" write_full full=flush "No space left on device"
+close_full() {
+	says 1 'mnt/new: closing it failed \(No space left on device\)' run 20 "${e[@]}" full=flush ] -- \
+		python3 -c 'import os; f = os.open("mnt/new", os.O_CREAT | os.O_WRONLY | os.O_SYNC); os.write(f, b"data"); os.close(f)'
+}
+check "ENOSPC at the close of a placeholder" close_full
 fsync_full() {
 	says 3 . run 20 "${e[@]}" "$1" ] -- sh -c 'dd if=/dev/zero of=mnt/new bs=10 count=1 conv=fsync 2>mnt2/said || exit 3'
 	grep -q 'No space left' mnt2/said

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -458,6 +460,106 @@ static void links(void)
 	MUST(errno == ELOOP);
 }
 
+/* ---- placeholders: O_SYNC gets one ----------------------------------------------------------- */
+
+/* A lock ends with the last close of what it was taken by, not later. */
+static void locks_end(void)
+{
+	char name[16];
+
+	for (int i = 0; i < 100; i++) {
+		int fd, other;
+
+		snprintf(name, sizeof name, "l%d", i);
+		fd = open(name, O_CREAT | O_RDWR | O_SYNC, 0644);
+		other = open(name, O_RDWR | O_SYNC);
+		MUST(fd >= 0 && other >= 0);
+		MUST(flock(fd, LOCK_EX) == 0);
+		MUST(flock(other, LOCK_EX | LOCK_NB) < 0);
+		MUST(close(fd) == 0);
+		MUST(flock(other, LOCK_EX | LOCK_NB) == 0);
+		MUST(close(other) == 0);
+	}
+}
+
+static void read_on(void *arg)
+{
+	static char buf[4][1 << 20];
+	int fd = open("read", O_RDONLY | O_SYNC), nth = (int)(intptr_t)arg;
+
+	MUST(fd >= 0);
+	while (!stopping())
+		MUST(pread(fd, buf[nth], sizeof buf[nth], 0) == sizeof buf[nth]);
+	close(fd);
+}
+
+/* Who needs a real one gets it while others read. */
+static void readers_make_way(void)
+{
+	int fd = open("read", O_CREAT | O_RDWR | O_SYNC, 0644);
+	struct timespec began, now;
+
+	MUST(fd >= 0);
+	MUST(ftruncate(fd, 1 << 20) == 0);
+	for (int i = 0; i < 4; i++)
+		start_thread(read_on, (void *)(intptr_t)i);
+	usleep(100000);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	MUST(flock(fd, LOCK_EX) == 0);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	stop_threads();
+	MUST(now.tv_sec - began.tv_sec < 3);
+	MUST(close(fd) == 0);
+}
+
+/* What was open before is named by calls that nobody sees. */
+static void aio_after_open(void)
+{
+	int fd = open("aio", O_CREAT | O_RDWR | O_SYNC, 0644);
+	char text[] = "hello";
+	struct iocb write = {.aio_fildes = (uint32_t)fd,
+			     .aio_lio_opcode = IOCB_CMD_PWRITE,
+			     .aio_buf = (uintptr_t)text,
+			     .aio_nbytes = 5},
+		    *all = &write;
+	aio_context_t context = 0;
+	struct io_event done;
+
+	MUST(fd >= 0);
+	MUST(syscall(SYS_io_setup, 1, &context) == 0);
+	MUST(syscall(SYS_io_submit, context, 1, &all) == 1);
+	MUST(syscall(SYS_io_getevents, context, 1, 1, &done, NULL) == 1);
+	MUST(done.res == 5);
+	MUST(syscall(SYS_io_destroy, context) == 0);
+	MUST(close(fd) == 0);
+	expect_file("aio", "hello");
+}
+
+/* More than there are numbers for: what the others get is the same file. */
+static void many_placeholders(void)
+{
+	int fds[400];
+	char c;
+
+	for (int i = 0; i < 400; i++) {
+		fds[i] = open("many", O_CREAT | O_RDWR | O_APPEND | O_SYNC, 0644);
+		MUST(fds[i] >= 0);
+		MUST(write(fds[i], "x", 1) == 1);
+	}
+	for (int i = 0; i < 400; i++)
+		MUST(pread(fds[i], &c, 1, 399) == 1);
+	for (int i = 0; i < 400; i++)
+		MUST(close(fds[i]) == 0);
+}
+
+static void placeholders(void)
+{
+	many_placeholders();
+	locks_end();
+	readers_make_way();
+	aio_after_open(); /* the last: none is made from then on */
+}
+
 const struct hostile_case file_cases[] = {
     {"many-files", many_files, 0},
     {"many-directories", many_directories, 0},
@@ -471,5 +573,6 @@ const struct hostile_case file_cases[] = {
     {"removed-cwd", removed_cwd, 0},
     {"deep", deep, 0},
     {"links", links, 0},
+    {"placeholders", placeholders, 0},
     {NULL, NULL, 0},
 };
