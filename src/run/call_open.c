@@ -175,8 +175,8 @@ static int64_t give_placeholder(struct job *j, const struct place *p, struct pf_
 		return -EMFILE;
 	flush_given(j->r);
 	pf_setfl(file, flags & (O_APPEND | O_DIRECT | O_NONBLOCK));
-	object_watch(o, false);
 	fd = placeholder_open(o);
+	object_watch(o, false); /* of other opens, too */
 	number = fd < 0 ? -EMFILE : placeholder_number(j, fd, 0, flags & O_CLOEXEC);
 	if (number < 0) { /* the caller keeps it; nobody has seen the object */
 		object_undo(o);

@@ -415,7 +415,8 @@ static void settle(struct pf__run *r, struct object *o)
 	if (o->kind == OBJECT_DIR)
 		end_listing(o);
 	else if (o->through)
-		o->over = true; /* there was one open file of it */
+		/* There was one open file of it. */
+		o->over = !o->strangers || !object_is_open(o);
 	else
 		open = flush_if_closed(o);
 	pthread_mutex_lock(&r->flush_lock);
@@ -464,12 +465,18 @@ static void drain(struct pf__run *r, bool writes)
 	while ((n = read(r->inotify[writes], buf, sizeof buf)) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const void *)(buf + at);
-			struct object *o =
-			    e->mask & IN_CLOSE ? object_by_watch(r, writes, e->wd) : NULL;
+			struct object *o = e->mask & (IN_CLOSE | IN_OPEN)
+					       ? object_by_watch(r, writes, e->wd)
+					       : NULL;
 
 			at += (ssize_t)(sizeof *e + e->len);
 			if (!o)
 				continue;
+			if (e->mask & IN_OPEN) {
+				o->strangers = true;
+				object_put(o);
+				continue;
+			}
 			o->told = run_now_ms();
 			if (!pf__list_empty(&o->closing)) {
 				object_put(o);

@@ -158,6 +158,8 @@ struct object {
 	struct pf_file *through; /* what is read and written; NULL: it is none; constant */
 	_Atomic int real;        /* what it has become: an open file of what is held; -1 */
 	_Atomic bool over;       /* nobody has it open any more */
+	_Atomic bool
+	    strangers; /* somebody has opened the stand-in, by /proc; closes tell less then */
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */
@@ -199,8 +201,6 @@ void objects_renamed(struct pf__run *r, const char *from, const char *to);
 void objects_exchanged(struct pf__run *r, const char *from, const char *to);
 void objects_removed(struct pf__run *r, const char *path);
 void objects_linked(struct object *o, const char *path);
-/* The same file: if the other's name is no more and o has no other, it has none either. */
-void object_gone_with(struct object *o, const struct object *other);
 /* No further one can be made, none opened for writing. */
 bool objects_full(const struct pf__run *r);
 /* Forget it, if nobody but the caller, whose reference goes, has it. */
@@ -212,6 +212,7 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m);
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **o);
 bool placeholder_exists(struct pf__run *r, const void *inode);
+bool object_is_open(const struct object *o); /* by any process: looks through /proc */
 void object_undo(struct object *o); /* it was not given out: the caller has the file back */
 
 /* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */

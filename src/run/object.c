@@ -394,8 +394,10 @@ void object_watch(struct object *o, bool writes)
 	if (o->watch[writes] >= 0)
 		return;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	o->watch[writes] =
-	    inotify_add_watch(r->inotify[writes], link, writes ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+	o->watch[writes] = inotify_add_watch(r->inotify[writes], link,
+					     writes       ? IN_CLOSE_WRITE
+					     : o->through ? IN_CLOSE_NOWRITE | IN_OPEN
+							  : IN_CLOSE_NOWRITE);
 	pthread_mutex_lock(&r->objects_lock);
 	if (o->watch[writes] >= 0 && !pf__list_empty(&o->all))
 		pf__list_add_head(watch_bucket(r, writes, o->watch[writes]), &o->by_watch[writes]);
@@ -520,13 +522,11 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 
 void object_undo(struct object *o)
 {
-	struct pf__run *r = o->run;
-
-	pthread_mutex_lock(&r->objects_lock);
-	leave(r, o);
-	pthread_mutex_unlock(&r->objects_lock);
+	pthread_mutex_lock(&o->run->objects_lock);
+	leave(o->run, o);
+	pthread_mutex_unlock(&o->run->objects_lock);
 	if (writes(o->through))
-		atomic_fetch_sub(&r->n_through, 1);
+		atomic_fetch_sub(&o->run->n_through, 1);
 	o->through = NULL;
 	object_free(o);
 }
@@ -630,14 +630,6 @@ void objects_linked(struct object *o, const char *path)
 	pthread_mutex_unlock(&o->run->objects_lock);
 }
 
-void object_gone_with(struct object *o, const struct object *other)
-{
-	pthread_mutex_lock(&o->run->objects_lock);
-	if (other->gone && !strcmp(o->path, other->path))
-		o->gone = true;
-	pthread_mutex_unlock(&o->run->objects_lock);
-}
-
 /* ---- who has them open ----------------------------------------------------------------------- */
 
 static void mark(struct pf__run *r, const char *name)
@@ -704,6 +696,18 @@ static bool mark_directories(struct pf__run *r)
 	return mark_once(r) && mark_once(r);
 }
 
+static pthread_mutex_t sweeping = PTHREAD_MUTEX_INITIALIZER;
+
+bool object_is_open(const struct object *o)
+{
+	bool open;
+
+	pthread_mutex_lock(&sweeping);
+	open = !mark_directories(o->run) || o->marked == o->run->sweep;
+	pthread_mutex_unlock(&sweeping);
+	return open;
+}
+
 /* Who was given it before the sweep began has been asked. */
 static bool in_use(const struct object *o, int64_t began, bool all, bool marks)
 {
@@ -766,7 +770,6 @@ static unsigned count_of(struct pf__run *r, const struct mount *m)
 
 unsigned objects_sweep(struct pf__run *r, struct mount *m)
 {
-	static pthread_mutex_t sweeping = PTHREAD_MUTEX_INITIALIZER;
 	struct pf__list dead, *l;
 	int64_t began = run_now_ms();
 	unsigned left;

@@ -126,6 +126,15 @@ pthread_rwlock_t *placeholder_turn(struct pf__run *r, const void *inode)
 	return &r->turns[pf__hash_u64(r->seed, (uintptr_t)inode) % TURNS];
 }
 
+/* If the name of the same file is no more, and o has no other, it has none either. */
+static void gone_with(struct object *o, const struct object *other)
+{
+	pthread_mutex_lock(&o->run->objects_lock);
+	if (other->gone && !strcmp(o->path, other->path))
+		o->gone = true;
+	pthread_mutex_unlock(&o->run->objects_lock);
+}
+
 /* The file as it is held, where the placeholder stands in it. With the turn. */
 static int make_real(struct job *j, struct object *o)
 {
@@ -145,7 +154,7 @@ static int make_real(struct job *j, struct object *o)
 		pf_close(file);
 		return err;
 	}
-	object_gone_with(held, o);
+	gone_with(held, o);
 	pf_setfl(o->through, 0); /* O_APPEND is the memfd's matter now */
 	fd = held_fd(j, held, file, flags & ~O_TRUNC);
 	object_put(held);

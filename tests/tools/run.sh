@@ -223,6 +223,22 @@ no_room() {
 	[ $? != 0 ] && [ ! -s src/large ] && grep -qi 'fallocate' out
 }
 check "fallocate asks the server" no_room
+# Who looks at a program's descriptor from outside does not close it: O_SYNC has one that is no real one.
+looked_at() {
+	run "${s[@]}" -- python3 -c 'import os, sys, time
+f = os.open(sys.argv[1] + "/looked", os.O_CREAT | os.O_RDWR | os.O_SYNC)
+print(os.getpid(), f, flush=True)
+time.sleep(1)
+os.write(f, b"looked at")' {} >out &
+	for ((i = 0; i < 50; i++)); do
+		[ ! -s out ] || break
+		sleep 0.1
+	done
+	read -r pid fd <out
+	cat "/proc/$pid/fd/$fd" >/dev/null
+	wait $! && [ "$(cat src/looked)" = "looked at" ]
+}
+check "a placeholder that is opened from outside stays open" looked_at
 large_is_told() {
 	truncate -s 100G src/sparse
 	run "${s[@]}" -- sh -c 'timeout 10 head -c 3 {}/sparse >/dev/null; echo $?' >out 2>told
