@@ -122,6 +122,8 @@ static ssize_t by_library(const struct io *io, struct iovec *iov)
 {
 	struct pf_file *f = io->o->through;
 
+	if (io->write)
+		io->o->wrote = true;
 	if (io->rwf)
 		return io->write ? pf_pwritev2(f, iov, 1, io->at, io->rwf)
 				 : pf_preadv2(f, iov, 1, io->at, io->rwf);
@@ -335,6 +337,7 @@ static int64_t copy_between(struct job *j, struct object *in, struct object *out
 		err = read_offset(j, a[3], &to);
 	if (err)
 		return err;
+	out->wrote = true;
 	n = pf_copy_file_range(in->through, a[1] ? &from : NULL, out->through, a[3] ? &to : NULL,
 			       (size_t)a[4], (unsigned)a[5]);
 	if (n > 0 && a[1])

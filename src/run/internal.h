@@ -158,8 +158,8 @@ struct object {
 	struct pf_file *through; /* what is read and written; NULL: it is none; constant */
 	_Atomic int real;        /* what it has become: an open file of what is held; -1 */
 	_Atomic bool over;       /* nobody has it open any more */
-	_Atomic bool
-	    strangers; /* somebody has opened the stand-in, by /proc; closes tell less then */
+	_Atomic bool wrote;      /* a program by it, to the server */
+	_Atomic bool strangers;  /* others have opened the stand-in: closes tell less */
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */

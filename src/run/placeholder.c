@@ -258,10 +258,9 @@ void placeholder_close(struct object *o)
 	bool writes = (pf_getfl(o->through) & O_ACCMODE) != O_RDONLY;
 	int err = pf_close(pf__take(o->through, NULL));
 
-	if (!writes)
-		return;
-	atomic_fetch_sub(&o->run->n_through, 1);
-	if (!err)
+	if (writes)
+		atomic_fetch_sub(&o->run->n_through, 1);
+	if (!err || !o->wrote)
 		return;
 	atomic_fetch_add(&o->run->lost, 1);
 	run_say(o->run, "%s: closing it failed (%s); what was written last may be lost", o->path,
