@@ -212,7 +212,11 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m);
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **o);
 bool placeholder_exists(struct pf__run *r, const void *inode);
-bool object_is_open(const struct object *o); /* by any process: looks through /proc */
+/* in_use.c: those that any process has open, or stands in, have o->marked == r->sweep, until
+ * objects_marked(). False: nobody knows. */
+bool objects_mark(struct pf__run *r);
+void objects_marked(void);
+bool object_is_open(const struct object *o); /* by any process */
 void object_undo(struct object *o); /* it was not given out: the caller has the file back */
 
 /* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */

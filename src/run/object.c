@@ -630,83 +630,7 @@ void objects_linked(struct object *o, const char *path)
 	pthread_mutex_unlock(&o->run->objects_lock);
 }
 
-/* ---- who has them open ----------------------------------------------------------------------- */
-
-static void mark(struct pf__run *r, const char *name)
-{
-	struct stat st;
-	struct object *o;
-
-	if (stat(name, &st) < 0)
-		return;
-	o = object_by_id(r, st.st_dev, st.st_ino);
-	if (o) {
-		o->marked = r->sweep;
-		object_put(o);
-	}
-}
-
-/* False: we are out of descriptors, or the like, and cannot say. */
-static bool mark_fds(struct pf__run *r, const char *pid)
-{
-	char name[PATH_MAX];
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(name, sizeof name, "/proc/%s/fd", pid);
-	d = opendir(name);
-	if (!d)
-		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
-	while (d && (e = readdir(d))) {
-		snprintf(name, sizeof name, "/proc/%s/fd/%s", pid, e->d_name);
-		if (e->d_name[0] != '.')
-			mark(r, name);
-	}
-	closedir(d);
-	return true;
-}
-
-/* Directories that any process has open or stands in. Our own are only ours. False: who knows? */
-static bool mark_once(struct pf__run *r)
-{
-	char name[PATH_MAX];
-	struct dirent *e;
-	DIR *d = opendir("/proc");
-	bool sure = d;
-
-	while (d && (e = readdir(d))) {
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-
-		if (pid <= 0 || pid == getpid())
-			continue;
-		snprintf(name, sizeof name, "/proc/%s/cwd", e->d_name);
-		mark(r, name);
-		sure &= mark_fds(r, e->d_name);
-	}
-	if (d)
-		closedir(d);
-	return sure;
-}
-
-/* Twice: a child with a low number may get what its parent has, and its parent let go of it, after
- * we have passed the one and before we come to the other. */
-static bool mark_directories(struct pf__run *r)
-{
-	r->sweep++;
-	return mark_once(r) && mark_once(r);
-}
-
-static pthread_mutex_t sweeping = PTHREAD_MUTEX_INITIALIZER;
-
-bool object_is_open(const struct object *o)
-{
-	bool open;
-
-	pthread_mutex_lock(&sweeping);
-	open = !mark_directories(o->run) || o->marked == o->run->sweep;
-	pthread_mutex_unlock(&sweeping);
-	return open;
-}
+/* ---- sweeping -------------------------------------------------------------------------------- */
 
 /* Who was given it before the sweep began has been asked. */
 static bool in_use(const struct object *o, int64_t began, bool all, bool marks)
@@ -777,13 +701,12 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m)
 
 	pf__list_init(&dead);
 	who_forget_cwds(r);
-	pthread_mutex_lock(&sweeping);
-	marks = mark_directories(r);
+	marks = objects_mark(r);
 	pthread_mutex_lock(&r->objects_lock);
 	take_unused(r, m, began, marks, &dead);
 	left = m ? count_of(r, m) : r->n_objects;
 	pthread_mutex_unlock(&r->objects_lock);
-	pthread_mutex_unlock(&sweeping);
+	objects_marked();
 	while ((l = pf__list_pop(&dead)))
 		object_free(pf__list_entry(l, struct object, all));
 	return left;

@@ -87,6 +87,7 @@ int pf__create_node(const struct pf__from *f, struct pf__inode *dir, const char 
 	mode_t umask = pf__caller_umask(&f->caller), mode = masked(f, node->mode, umask);
 	struct fuse_mknod_in mknod = {
 	    .mode = mode, .rdev = pf__encode_dev(node->rdev), .umask = umask};
+	struct pf__turn turn = {.kind = PF_TURN_MAKE, .dir = dir, .name = name, .len = len};
 	struct fuse_mkdir_in mkdir = {.mode = mode & ~(mode_t)S_IFMT, .umask = umask};
 	struct fuse_entry_out e = {0};
 	struct pf__req r;
@@ -102,8 +103,14 @@ int pf__create_node(const struct pf__from *f, struct pf__inode *dir, const char 
 		pf__req_in(&r, node->target, strlen(node->target) + 1);
 	pf__req_out(&r, &e, sizeof e);
 	r.expect_mode = node->mode & S_IFMT;
+	err = pf__turn_enter(f, &turn);
+	if (err < 0)
+		return err;
 	err = send_create(f, dir, name, len, &r, &e);
-	return err ? err : enter(f, dir, name, len, &e, &sample, inode);
+	if (!err)
+		err = enter(f, dir, name, len, &e, &sample, inode);
+	pf__turn_leave(f, &turn);
+	return err;
 }
 
 /* ---- those that open */
@@ -162,6 +169,35 @@ static int create_open(const struct pf__from *f, uint32_t opcode, struct pf__ino
 	return err;
 }
 
+/* Whoever had the turn before may have made it. */
+static bool is_made(const struct pf__from *f, const struct pf__last *last)
+{
+	struct pf__inode *inode = NULL;
+	bool made = pf__name_find(f->super->cache, last->dir, last->name, last->len, &inode) ==
+		    PF_NAME_POSITIVE;
+
+	pf__inode_put(f->super->cache, inode);
+	return made;
+}
+
+static int create_in_turn(const struct pf__from *f, const struct pf__last *last, int flags,
+			  mode_t mode, struct fuse_open_out *open, struct pf__inode **inode)
+{
+	struct pf__turn turn = {
+	    .kind = PF_TURN_MAKE, .dir = last->dir, .name = last->name, .len = last->len};
+	int err = pf__turn_enter(f, &turn);
+
+	if (err < 0)
+		return err;
+	if (err && is_made(f, last))
+		err = flags & O_EXCL ? -EEXIST : 1;
+	else
+		err = create_open(f, FUSE_CREATE, last->dir, last->name, last->len, flags, mode,
+				  open, inode);
+	pf__turn_leave(f, &turn);
+	return err;
+}
+
 /* For servers without CREATE. */
 static int create_by_mknod(const struct pf__from *f, struct pf__last *last, mode_t mode,
 			   struct pf__inode **inode)
@@ -183,8 +219,7 @@ int pf__create(const struct pf__from *f, struct pf__last *last, int flags, mode_
 		return err;
 	if (pf__conn_nosys(conn, FUSE_CREATE))
 		return create_by_mknod(f, last, mode, inode);
-	err =
-	    create_open(f, FUSE_CREATE, last->dir, last->name, last->len, flags, mode, open, inode);
+	err = create_in_turn(f, last, flags, mode, open, inode);
 	if (err == -ENOSYS) {
 		pf__conn_set_nosys(conn, FUSE_CREATE);
 		return create_by_mknod(f, last, mode, inode);

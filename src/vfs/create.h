@@ -14,7 +14,7 @@
  * may create there (EROFS, EACCES). Gives a referenced regular inode, and, with *opened, what the
  * server said of the handle: the caller owes it a RELEASE then. Without *opened the server knows no
  * CREATE: the file was made by MKNOD, and the caller opens it. -EEXIST: somebody else was faster;
- * without O_EXCL look the name up again.
+ * without O_EXCL look the name up again. 1: this was seen in time; nothing was sent.
  */
 int pf__create(const struct pf__from *f, struct pf__last *last, int flags, mode_t mode,
 	       struct fuse_open_out *open, bool *opened, struct pf__inode **inode);

@@ -92,6 +92,7 @@ static int request(struct pf__open_file *of, struct pf__dirstream *d, bool plus)
 				  .offset = d->tell,
 				  .size = (uint32_t)d->size,
 				  .flags = pf__wire_flags(atomic_load(&of->flags))};
+	struct pf__turn turn = {.kind = PF_TURN_LIST, .dir = of->inode};
 	struct pf__from f;
 	struct pf__req r;
 	int err;
@@ -102,11 +103,18 @@ static int request(struct pf__open_file *of, struct pf__dirstream *d, bool plus)
 	pf__req_in(&r, &in, sizeof in);
 	pf__req_out(&r, d->buf, d->size);
 	r.expect_size = d->size;
+	err = plus ? pf__turn_enter(&f, &turn) : 0;
+	if (err < 0)
+		return err;
 	err = pf__gate_enter(&f, of->inode);
+	if (!err) {
+		pf__request(of->super->conn, &r);
+		pf__gate_leave(&f, of->inode);
+	}
+	if (plus)
+		pf__turn_leave(&f, &turn);
 	if (err)
 		return err;
-	pf__request(of->super->conn, &r);
-	pf__gate_leave(&f, of->inode);
 	d->pos = 0;
 	d->len = r.error ? 0 : r.out_len;
 	d->plus = plus;

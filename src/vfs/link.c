@@ -43,8 +43,6 @@ static int send_link(const struct pf__from *f, struct pf__inode *inode, const st
 	struct fuse_entry_out e = {0};
 	struct pf__req r;
 
-	if (pf__conn_nosys(conn, FUSE_LINK))
-		return -EPERM;
 	pf__req_init(&r, &f->caller, FUSE_LINK, pf__inode_nodeid(to->dir));
 	pf__req_in(&r, &in, sizeof in);
 	pf__req_in(&r, to->name, to->len + 1);
@@ -59,8 +57,23 @@ static int send_link(const struct pf__from *f, struct pf__inode *inode, const st
 		pf__inode_invalidate(cache, inode, PF_ATTR_ALL);
 	if (r.error == -EEXIST || r.error == -EINTR)
 		pf__name_doubted(f, to->dir, to->name, to->len);
-	if (r.error != -ENOSYS)
-		return r.error;
+	return r.error;
+}
+
+static int link_in_turn(const struct pf__from *f, struct pf__inode *inode,
+			const struct pf__last *to)
+{
+	struct pf__turn turn = {
+	    .kind = PF_TURN_MAKE, .dir = to->dir, .name = to->name, .len = to->len};
+	struct pf__conn *conn = f->super->conn;
+	int err = pf__conn_nosys(conn, FUSE_LINK) ? -EPERM : pf__turn_enter(f, &turn);
+
+	if (err < 0)
+		return err;
+	err = send_link(f, inode, to);
+	pf__turn_leave(f, &turn);
+	if (err != -ENOSYS)
+		return err;
 	pf__conn_set_nosys(conn, FUSE_LINK);
 	return -EPERM;
 }
@@ -80,7 +93,7 @@ static int link_inode(const struct pf__from *f, struct pf__inode *inode, const s
 	else if (pf__inode_is_bad(inode))
 		err = -EIO;
 	else
-		err = send_link(f, inode, last);
+		err = link_in_turn(f, inode, last);
 	pf__last_put(g, last);
 	return err;
 }

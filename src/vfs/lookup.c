@@ -1,117 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One name in one directory: from the cache while it is valid there, else by LOOKUP. */
 #include "base/clock.h"
-#include "base/futex.h"
 #include "vfs/names.h"
 #include <errno.h>
-#include <limits.h>
-#include <stdatomic.h>
 #include <string.h>
-
-/* ---- the gate: 0 open, 1 closed, 2 closed and somebody waits */
-
-#define GATE_SLICE (50 * PF_NSEC_PER_MSEC) /* how often a waiter looks whether the server lives */
-
-static bool has_gate(const struct pf__from *f)
-{
-	return !pf__conn_has(f->super->conn, FUSE_PARALLEL_DIROPS);
-}
-
-/* One who waits, for pf__gates_interrupt(). On its stack. */
-struct waiter {
-	struct pf__list link;
-	const void *group;
-	_Atomic uint32_t *gate;
-	_Atomic bool interrupted;
-};
-
-static int wait_for_turn(const struct pf__from *f, struct waiter *w)
-{
-	while (atomic_exchange(w->gate, 2)) {
-		int err = pf__futex_wait(w->gate, 2, pf__now() + GATE_SLICE);
-
-		if (err == -EINTR || atomic_load(&w->interrupted))
-			return -EINTR;
-		if (pf__conn_dead(f->super->conn))
-			return -ENOTCONN;
-	}
-	return 0;
-}
-
-int pf__gate_enter(const struct pf__from *f, struct pf__inode *dir)
-{
-	struct pf__super *s = f->super;
-	struct waiter w = {.group = f->caller.group};
-	uint32_t open = 0;
-	int err;
-
-	if (!has_gate(f))
-		return 0;
-	w.gate = pf__inode_gate(dir);
-	if (!w.gate)
-		return -ENOMEM;
-	if (atomic_compare_exchange_strong(w.gate, &open, 1))
-		return 0;
-	pf__mutex_lock(&s->lock);
-	pf__list_add_tail(&s->gate_waiters, &w.link);
-	pf__mutex_unlock(&s->lock);
-	err = wait_for_turn(f, &w);
-	pf__mutex_lock(&s->lock);
-	pf__list_del(&w.link);
-	pf__mutex_unlock(&s->lock);
-	return err;
-}
-
-int pf__gates_interrupt(struct pf__super *s, const void *group)
-{
-	struct pf__list *pos;
-	int n = 0;
-
-	pf__mutex_lock(&s->lock);
-	pf__list_for_each (pos, &s->gate_waiters) {
-		struct waiter *w = pf__list_entry(pos, struct waiter, link);
-
-		if (w->group != group)
-			continue;
-		atomic_store(&w->interrupted, true);
-		pf__futex_wake(w->gate, INT_MAX);
-		n++;
-	}
-	pf__mutex_unlock(&s->lock);
-	return n;
-}
-
-void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir)
-{
-	_Atomic uint32_t *gate;
-
-	if (!has_gate(f))
-		return;
-	gate = pf__inode_gate(dir); /* made when it was entered */
-	if (atomic_exchange(gate, 0) == 2)
-		pf__futex_wake(gate, 1);
-}
-
-/* In the order of their addresses: two renames shall not wait for each other. */
-int pf__gates_enter(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b)
-{
-	struct pf__inode *first = (uintptr_t)a < (uintptr_t)b ? a : b, *second = first == a ? b : a;
-	int err = pf__gate_enter(f, first);
-
-	if (err || first == second)
-		return err;
-	err = pf__gate_enter(f, second);
-	if (err)
-		pf__gate_leave(f, first);
-	return err;
-}
-
-void pf__gates_leave(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b)
-{
-	pf__gate_leave(f, a);
-	if (b != a)
-		pf__gate_leave(f, b);
-}
 
 /* ---- LOOKUP */
 
@@ -212,9 +104,27 @@ static int look(const struct pf__from *f, struct pf__inode *dir, const char *nam
 	return again != PF_ASK_ALL && state == PF_NAME_NEGATIVE ? -ENOENT : -EAGAIN;
 }
 
+/* With the name's turn. */
+static int lookup_now(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
+		      enum pf__ask again, struct pf__inode **inode)
+{
+	struct pf__inode *known;
+	int err = pf__gate_enter(f, dir);
+
+	if (err)
+		return err;
+	/* Whoever held the gate, or had the turn, may have asked for the same name. */
+	err = look(f, dir, name, len, again, inode, &known);
+	if (err == -EAGAIN)
+		err = lookup_slow(f, dir, name, len, known, inode);
+	pf__gate_leave(f, dir);
+	return err;
+}
+
 int pf__lookup_ask(const struct pf__from *f, struct pf__inode *dir, const char *name, size_t len,
 		   enum pf__ask again, struct pf__inode **inode)
 {
+	struct pf__turn turn = {.kind = PF_TURN_LOOKUP, .dir = dir, .name = name, .len = len};
 	struct pf__inode *known;
 	int err;
 
@@ -228,17 +138,12 @@ int pf__lookup_ask(const struct pf__from *f, struct pf__inode *dir, const char *
 	err = look(f, dir, name, len, again, inode, &known);
 	if (err != -EAGAIN)
 		return err;
-	err = pf__gate_enter(f, dir);
-	if (err) {
-		pf__inode_put(f->super->cache, known);
-		return err;
-	}
-	/* Whoever held the gate may have asked for the same name. */
 	pf__inode_put(f->super->cache, known);
-	err = look(f, dir, name, len, again, inode, &known);
-	if (err == -EAGAIN)
-		err = lookup_slow(f, dir, name, len, known, inode);
-	pf__gate_leave(f, dir);
+	err = pf__turn_enter(f, &turn);
+	if (err < 0)
+		return err;
+	err = lookup_now(f, dir, name, len, again, inode);
+	pf__turn_leave(f, &turn);
 	return err;
 }
 

@@ -387,7 +387,8 @@ static int open_unnamed(const struct opening *o)
 	return o->flags & O_EXCL ? -EEXIST : -EISDIR;
 }
 
-/* One step: 0 or an errno when the open is decided, 1 when last moved along a link. */
+/* One step: 0 or an errno when the open is decided, 1 when last moved along a link, or has come to
+ * be. */
 static int open_last(struct opening *o, struct pf__last *last, unsigned *depth)
 {
 	struct pf__inode *inode;
@@ -400,8 +401,10 @@ static int open_last(struct opening *o, struct pf__last *last, unsigned *depth)
 	/* What is cached may have gone: that a name is taken is asked afresh. */
 	r = pf__lookup_ask(&o->f, last->dir, last->name, last->len,
 			   o->flags & O_EXCL ? PF_ASK_POSITIVE : PF_ASK_EXPIRED, &inode);
-	if (r == -ENOENT)
-		return create_last(o, last);
+	if (r == -ENOENT) {
+		r = create_last(o, last);
+		return r > 0 && ++*depth > MAX_LINKS ? -EBUSY : r;
+	}
 	if (r)
 		return r;
 	if (o->flags & O_EXCL) {

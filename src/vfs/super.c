@@ -151,6 +151,7 @@ static struct pf__super *super_new(void)
 	s->owner_key[1] = pf__hash_u64(s->owner_key[0], 1);
 	pf__list_init(&s->files);
 	pf__list_init(&s->gate_waiters);
+	pf__list_init(&s->turns);
 	pf__mutex_init(&s->lock, PF_RANK_SUPER);
 	if (pf__locks_open(&s->locks) || pf__polls_open(&s->polls)) {
 		super_free(s);

@@ -60,9 +60,12 @@ struct pf__super {
 	struct pf__polls *polls;
 	struct pf__aio *_Atomic aio;  /* made by the first asynchronous call */
 	bool no_threads;              /* the option no_service_thread */
-	struct pf__mutex lock;        /* PF_RANK_SUPER: files, gate_waiters */
+	struct pf__mutex lock;        /* PF_RANK_SUPER: files, gate_waiters, turns */
 	struct pf__list files;        /* struct pf__open_file.link */
-	struct pf__list gate_waiters; /* vfs/lookup.c; under lock */
+	struct pf__list gate_waiters; /* vfs/turn.c; under lock */
+	struct pf__list turns;        /* struct pf__turn.link; the same */
+	unsigned turn_waiters;        /* the same */
+	_Atomic uint32_t turns_ended; /* a futex: changes when one ends and somebody waits */
 	_Atomic uint64_t next_kh;
 	dev_t dev; /* st_dev of its files: another one for each file system of the process */
 	_Atomic uint64_t next_group;

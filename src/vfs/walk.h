@@ -67,6 +67,21 @@ void pf__gate_leave(const struct pf__from *f, struct pf__inode *dir);
 /* Those of two directories, which may be the same. */
 int pf__gates_enter(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b);
 void pf__gates_leave(const struct pf__from *f, struct pf__inode *a, struct pf__inode *b);
+/*
+ * A request that has the server look names up, from before it is sent until its reply is entered:
+ * no two of the same name go at once, and none that makes a name beside a READDIRPLUS of its
+ * directory. May be held across the request; waiting ends as at the gate, which is passed before.
+ * 0; 1: it had to wait, so what was known of the name may have changed; -EINTR, -ENOTCONN.
+ */
+struct pf__turn {
+	enum { PF_TURN_LOOKUP, PF_TURN_MAKE, PF_TURN_LIST } kind;
+	const struct pf__inode *dir;
+	const char *name; /* not for PF_TURN_LIST */
+	size_t len;
+	struct pf__list link;
+};
+int pf__turn_enter(const struct pf__from *f, struct pf__turn *t);
+void pf__turn_leave(const struct pf__from *f, struct pf__turn *t);
 int pf__gates_interrupt(struct pf__super *s, const void *group); /* the number of waiters found */
 
 /* ---- attributes for the calls */

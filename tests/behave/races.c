@@ -136,25 +136,33 @@ static void late_lookups(void **state)
 	}
 }
 
+/* It asks for a name that is known, too. */
+static long do_open_excl(struct call *c)
+{
+	return pf_open(c->m->fs, "foo", O_CREAT | O_EXCL | O_RDWR, 0644, &c->f);
+}
+
 /* A name that was looked up while it was removed is not there afterwards. */
 static void late_lookup_of_a_removed_name(void **state)
 {
 	struct fuse_entry_out e = mock_entry(42, REG, 10, MOCK_FOREVER, MOCK_FOREVER);
-	struct call stat = {.fn = do_stat};
+	struct call excl = {.fn = do_open_excl};
 	struct mock *m = mock_start(&(struct mock_options){.flags = FUSE_PARALLEL_DIROPS});
-	struct mock_expect *looks = mock_hold(mock_expect(m, FUSE_LOOKUP, 1, "foo"));
+	struct mock_expect *looks;
 	struct mock_req *looking;
 	struct stat st;
 
-	stat.m = m;
-	start(&stat);
-	looking = mock_wait(looks);
+	excl.m = m;
 	mock_lookup_entry(m, 1, "foo", &e);
+	ok(pf_stat(m->fs, "foo", &st));
+	looks = mock_hold(mock_expect(m, FUSE_LOOKUP, 1, "foo"));
+	start(&excl);
+	looking = mock_wait(looks);
 	mock_empty(m, FUSE_UNLINK, 1);
 	ok(pf_unlink(m->fs, "foo"));
 	mock_any_times(mock_getattr(m, 42, REG, 10, 0)); /* its attributes are not trusted */
 	mock_answer(looking, &e, sizeof(e));
-	join(&stat);
+	assert_int_equal(join(&excl), -EEXIST);
 	mock_times(mock_lookup_error(m, 1, "foo", ENOENT), 1)->max = 2;
 	fails(pf_stat(m->fs, "foo", &st), ENOENT);
 	mock_end(m);
@@ -324,6 +332,112 @@ static void death_with_opens_out(void **state)
 	mock_end(m);
 }
 
+/* ---- one name, asked for by two at once: servers would make two nodes of one new file */
+
+static long do_create(struct call *c)
+{
+	return pf_open(c->m->fs, "new", O_CREAT | O_RDWR, 0644, &c->f);
+}
+
+static long do_create_excl(struct call *c)
+{
+	return pf_open(c->m->fs, "new", O_CREAT | O_EXCL | O_RDWR, 0644, &c->f);
+}
+
+static long do_stat_new(struct call *c)
+{
+	return pf_stat(c->m->fs, "new", &c->st);
+}
+
+static long do_mkdir_new(struct call *c)
+{
+	return pf_mkdir(c->m->fs, "new", 0755);
+}
+
+/* Time for the second one to do the wrong thing. */
+static void let_it_try(struct mock *m)
+{
+	mock_settle(m);
+	usleep(20000);
+}
+
+static void one_creates(long (*other)(struct call *), long result, const char *log)
+{
+	struct fuse_create_out made = {.entry = mock_entry(42, REG, 0, MOCK_FOREVER, MOCK_FOREVER),
+				       .open = {.fh = 7}};
+	struct mock *m = mock_start(NULL);
+	struct call a = {.m = m, .fn = do_create}, b = {.m = m, .fn = other};
+	struct mock_expect *creates = mock_hold(mock_expect(m, FUSE_CREATE, 1, "new"));
+	struct mock_req *creating;
+
+	mock_error(mock_expect(m, FUSE_LOOKUP, 1, "new"), ENOENT);
+	mock_any_times(mock_open(m, 42, 0));
+	mock_any_times(mock_flush(m, MOCK_ANY));
+	mock_any_times(mock_release(m, MOCK_ANY));
+	start(&a);
+	creating = mock_wait(creates);
+	mock_log(m);
+	start(&b);
+	let_it_try(m);
+	mock_any_times(mock_lookup_entry(m, 1, "new", &made.entry));
+	mock_answer(creating, &made, sizeof(made));
+	ok(join(&a));
+	assert_int_equal(join(&b), result);
+	assert_log(m, log);
+	ok(pf_close(a.f));
+	if (b.f)
+		ok(pf_close(b.f));
+	mock_end(m);
+}
+
+/* The first of them looks the name up before, the other waits for what it makes. */
+static void two_create_one_name(void **state)
+{
+	one_creates(do_create, 0, "OPEN(42)");
+	one_creates(do_create_excl, -EEXIST, "LOOKUP(1,new)");
+	one_creates(do_stat_new, 0, "");
+}
+
+static void two_look_for_one_name(void **state)
+{
+	struct fuse_entry_out e = mock_entry(42, REG, 10, MOCK_FOREVER, MOCK_FOREVER);
+	struct mock *m = mock_start(NULL);
+	struct call a = {.m = m, .fn = do_stat_new}, b = a;
+	struct mock_expect *looks = mock_hold(mock_expect(m, FUSE_LOOKUP, 1, "new"));
+	struct mock_req *looking;
+
+	start(&a);
+	looking = mock_wait(looks);
+	start(&b);
+	let_it_try(m);
+	mock_answer(looking, &e, sizeof(e));
+	ok(join(&a));
+	ok(join(&b));
+	assert_int_equal(b.st.st_size, 10);
+	mock_end(m);
+}
+
+/* Another name does not wait, and who waits lets go when the connection does. */
+static void other_names_go_on(void **state)
+{
+	struct mock *m = mock_start(NULL);
+	struct call a = {.m = m, .fn = do_mkdir_new}, b = {.m = m, .fn = do_stat_new};
+	struct mock_expect *makes = mock_hold(mock_expect(m, FUSE_MKDIR, 1, NULL));
+	struct stat st;
+
+	mock_error(mock_expect(m, FUSE_LOOKUP, 1, "new"), ENOENT);
+	mock_lookup(m, 1, "foo", 41, REG, 3, MOCK_FOREVER);
+	start(&a);
+	mock_wait(makes);
+	start(&b);
+	let_it_try(m);
+	ok(pf_stat(m->fs, "foo", &st));
+	mock_hang_up(m);
+	assert_int_equal(join(&a), -ENOTCONN);
+	assert_int_equal(join(&b), -ENOTCONN);
+	mock_end(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +447,9 @@ int main(void)
 	    cmocka_unit_test(read_while_a_write_waits),
 	    cmocka_unit_test(abort_wakes_who_waits),
 	    cmocka_unit_test(death_with_opens_out),
+	    cmocka_unit_test(two_create_one_name),
+	    cmocka_unit_test(two_look_for_one_name),
+	    cmocka_unit_test(other_names_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
