@@ -233,10 +233,21 @@ static bool server_time_will_do(const struct object *o, const struct stat *st)
 	       UNSEEN_MS;
 }
 
+/* The time of the last access, as it is known: some servers (bindfs, sshfs) do not know how to set one
+ * time alone. */
+static struct timespec access_time(const struct object *o)
+{
+	struct statx x;
+
+	if (pf_statxat(o->writer, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_ATIME, &x))
+		return (struct timespec){.tv_nsec = UTIME_OMIT};
+	return (struct timespec){x.stx_atime.tv_sec, x.stx_atime.tv_nsec};
+}
+
 /* Programs have seen this time: it stays. */
 static void send_mtime(struct object *o, const struct stat *st)
 {
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	struct timespec times[2] = {access_time(o), st->st_mtim};
 
 	if (!o->sent && hold_time(st->st_mtim) == atomic_load(&o->sent_mtime))
 		return;

@@ -5,7 +5,7 @@
 command -v script >/dev/null || skip "script is not installed"
 
 mkdir src
-head -c 3000000 /dev/urandom >src/file
+head -c 60000000 /dev/urandom >src/file # long enough for a bar to be drawn
 s=("[" "$server" src {} "]")
 on_terminal "$portfire" cp "${s[@]}" {}/file out >got
 check "a bar on a terminal" grep -q '%' got
