@@ -346,7 +346,8 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	o->refs = 2; /* the table's and the caller's */
 	o->kind = kind_of(pf__inode_type(inode));
 	o->inode = inode;
-	o->fd = o->fresh = o->watch[0] = o->watch[1] = o->base = o->real = -1;
+	o->fd = o->fresh = o->watch[0] = o->watch[1] = o->base = -1;
+	atomic_init(&o->real, -1);
 	o->private_number = (unsigned)-1;
 	o->used = run_now_ms();
 	pthread_mutex_init(&o->lock, NULL);
