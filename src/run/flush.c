@@ -233,8 +233,8 @@ static bool server_time_will_do(const struct object *o, const struct stat *st)
 	       UNSEEN_MS;
 }
 
-/* The time of the last access, as it is known: some servers (bindfs, sshfs) do not know how to set one
- * time alone. */
+/* The time of the last access, as it is known: some servers (bindfs, sshfs) do not know how to set
+ * one time alone. */
 static struct timespec access_time(const struct object *o)
 {
 	struct statx x;
