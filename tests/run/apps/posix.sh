@@ -5,6 +5,7 @@ app_posix() {
 	mkdir dir
 	"$PF_BUILD/tests/run/posix" --results="${RESULTS:-$SCRATCH/results}" ${KNOWN:+--known="$KNOWN"} --without="${LACKS:-}" dir >out || {
 		cat out
+		grep '^  # ' out | tail -"${LOG_LINES:-8}" # what stands last is shown
 		fail "$(grep -c '^not ok' out) cases failed: $(grep '^not ok' out | cut -d' ' -f4 | head -8 | tr '\n' ' ')"
 	}
 	say "  posix: $(tail -1 out)"
