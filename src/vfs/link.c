@@ -25,6 +25,7 @@ static int linked(const struct pf__from *f, struct pf__inode *inode, const struc
 
 	if (e->nodeid == pf__inode_nodeid(inode)) {
 		err = pf__name_enter(cache, to->dir, to->name, to->len, e, sample, NULL, NULL);
+		pf__io_touch_ctime(f->super->io, inode); /* where the times are ours */
 	} else {
 		pf__conn_forget(f->super->conn, e->nodeid, 1);
 		pf__name_drop(cache, to->dir, to->name, to->len);

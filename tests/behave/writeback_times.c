@@ -44,6 +44,31 @@ static void write_sets_them_without_a_request(void **state)
 	finish(&t);
 }
 
+/* Nobody else tells its ctime: as with the kernel's client. */
+static void link_is_a_change(void **state)
+{
+	struct t t = begin(.writeback = true, .size = 10);
+	struct fuse_entry_out e = {.nodeid = FOO,
+				   .attr = t.w->attr,
+				   .entry_valid = MOCK_FOREVER,
+				   .attr_valid = MOCK_FOREVER};
+	struct stat before, st;
+
+	put_at(t.f, 1, 0, 100);
+	before = stat_of(t.f);
+	usleep(20000);
+	mock_lookup_error(t.m, 1, "hard", ENOENT);
+	e.attr.nlink = 2;
+	mock_body(mock_expect(t.m, FUSE_LINK, 1, "hard"), &e, sizeof(e));
+	ok(pf_link(t.m->fs, "foo", "hard"));
+	st = stat_of(t.f);
+	assert_int_equal(st.st_nlink, 2);
+	assert_true(st.st_ctim.tv_sec > before.st_ctim.tv_sec ||
+		    st.st_ctim.tv_nsec > before.st_ctim.tv_nsec);
+	assert_int_equal(st.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+	finish(&t);
+}
+
 /* A reply's atime and mode are taken, its size, mtime and ctime are not. */
 static void replies_do_not_change_what_is_ours(void **state)
 {
@@ -403,6 +428,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    write_test(write_sets_them_without_a_request),
+	    write_test(link_is_a_change),
 	    write_test(replies_do_not_change_what_is_ours),
 	    write_test(ours_while_open_for_writing),
 	    write_test(the_servers_after_close),
