@@ -17,11 +17,6 @@
 /* What no block has: a part of it is the server's, or nobody knows. */
 static const struct pf__sum unknown = {UINT64_MAX, UINT64_MAX};
 
-static bool is_zero(const char *p, size_t n)
-{
-	return *p == '\0' && memcmp(p, p + 1, n - 1) == 0;
-}
-
 struct pf__sum base_sum(const struct object *o, const char *data, size_t size)
 {
 	struct pf__sum sum = {0, 0};

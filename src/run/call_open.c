@@ -342,14 +342,11 @@ static int64_t open_at(struct job *j, struct place *p, int flags, mode_t mode)
 /* What a placeholder has become, opened anew, if its own flags allow as much. */
 static int reopen_real(const struct object *o, int flags)
 {
-	int has = fcntl(o->real, F_GETFL) & O_ACCMODE, wants = flags & O_ACCMODE, fd;
-	char link[32];
+	int has = fcntl(o->real, F_GETFL) & O_ACCMODE, wants = flags & O_ACCMODE;
 
 	if (has != O_RDWR && has != wants)
 		return -EACCES;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", o->real);
-	fd = open(link, (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return fd_reopen(o->real, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK));
 }
 
 /* Through /proc: the same file once more. What has no name any more is opened as it is held. */

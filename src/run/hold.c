@@ -20,7 +20,7 @@
 #define PIECE   (1u << 20)
 #define LONG_MS 3000 /* after which the user is told what takes so long */
 
-static int reopen(int fd, int flags)
+int fd_reopen(int fd, int flags)
 {
 	char link[32];
 	int copy;
@@ -33,11 +33,11 @@ static int reopen(int fd, int flags)
 int hold_reopen(const struct object *o, int flags)
 {
 	const int kept = O_ACCMODE | O_PATH | O_NOATIME, later = O_APPEND | O_NONBLOCK;
-	int fd = reopen(o->fd, flags & kept);
+	int fd = fd_reopen(o->fd, flags & kept);
 
 	/* O_NOATIME is for the owner of the memfd, which we may not be */
 	if (fd == -EPERM)
-		fd = reopen(o->fd, flags & kept & ~O_NOATIME);
+		fd = fd_reopen(o->fd, flags & kept & ~O_NOATIME);
 	/* With O_NONBLOCK it would not wait for a lease that another thread asks for. */
 	if (fd >= 0 && flags & later)
 		fcntl(fd, F_SETFL, flags & later);
@@ -118,11 +118,6 @@ struct filling {
 	char *buf;
 	size_t piece;
 };
-
-static bool is_zero(const char *p, size_t n)
-{
-	return *p == '\0' && memcmp(p, p + 1, n - 1) == 0;
-}
 
 /* Nobody shall wonder what takes so long; nor need it go on when the one who waited was killed. */
 static int look_around(struct filling *f, uint64_t size)
@@ -239,7 +234,7 @@ int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *fil
 	if (o->held && !truncated &&
 	    (o->written || (same_time(st.st_mtim, o->mtime) && same_time(st.st_ctim, o->ctime))))
 		return 0;
-	memfd = o->fresh >= 0 ? pf__take(o->fresh, -1) : reopen(o->fd, O_RDWR);
+	memfd = o->fresh >= 0 ? pf__take(o->fresh, -1) : fd_reopen(o->fd, O_RDWR);
 	if (memfd < 0)
 		return memfd;
 	if (!truncated)

@@ -27,6 +27,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* ---- mounts ---------------------------------------------------------------------------------- */
@@ -224,6 +225,12 @@ void object_undo(struct object *o); /* it was not given out: the caller has the 
 /* Fill the stand-in, or bring it up to date; file is open at the server for reading, or was just
  * truncated. Under o->lock. */
 int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *file, bool truncated);
+/* What a descriptor of ours is open on, opened anew, close-on-exec. Negative errno. */
+int fd_reopen(int fd, int flags);
+static inline bool is_zero(const char *p, size_t n) /* at least one byte */
+{
+	return *p == '\0' && memcmp(p, p + 1, n - 1) == 0;
+}
 /* A descriptor of the stand-in with these open flags. */
 int hold_reopen(const struct object *o, int flags);
 bool hold_has_writers(const struct object *o);

@@ -107,12 +107,7 @@ bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags)
 
 int placeholder_open(const struct object *o)
 {
-	char link[32];
-	int fd;
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	fd = open(link, O_ACCMODE | O_CLOEXEC); /* for nothing */
-	return fd < 0 ? -errno : fd;
+	return fd_reopen(o->fd, O_ACCMODE); /* for nothing */
 }
 
 /* ---- becoming real --------------------------------------------------------------------------- */
