@@ -93,7 +93,8 @@ static void do_open(struct mock_req *req, void *ctx)
 
 	pthread_mutex_lock(&d->m->lock);
 	d->opens++;
-	o = (struct fuse_open_out){.fh = d->fh++, .open_flags = d->open_flags};
+	o = (struct fuse_open_out){
+	    .fh = d->fh++, .open_flags = d->open_flags, .backing_id = d->backing_id};
 	if (((const struct fuse_open_in *)req->arg)->flags & O_TRUNC)
 		set_size(d, 0);
 	pthread_mutex_unlock(&d->m->lock);

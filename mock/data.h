@@ -36,8 +36,9 @@ struct mock_data {
 	uint64_t ends;        /* READs end here, whatever the size is; MOCK_ANY: at the size */
 	uint64_t attr_valid, entry_valid;
 	uint32_t open_flags;
-	uint64_t fh; /* the next OPEN's; each has the one after the last */
-	bool loose;  /* a READ that is not page-aligned or ends beyond the size is no failure */
+	int backing_id; /* of OPENs with FOPEN_PASSTHROUGH */
+	uint64_t fh;    /* the next OPEN's; each has the one after the last */
+	bool loose;     /* a READ that is not page-aligned or ends beyond the size is no failure */
 	bool hold;
 	uint64_t fail_at; /* a READ that covers this byte fails, with fail_errno */
 	int fail_errno;

@@ -2,7 +2,10 @@
 /* Start and end of a scripted server, and what a test asks it. */
 #include "mock/mock.h"
 #include "base/arith.h"
+#include "io/backing.h"
 #include "proto/proto.h"
+#include "transport/transport.h"
+#include "vfs/super.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +21,7 @@
 #include <cmocka.h>
 
 #define PATIENCE_S 30
+#define TICK_MS    100
 
 static void *serve(void *arg)
 {
@@ -53,6 +57,30 @@ static void inproc_gone(void *ctx)
 	pthread_mutex_unlock(&m->lock);
 }
 
+/* What a launcher is for a launched server. */
+static struct pf__backings *backings_of(void *owner)
+{
+	return ((struct mock *)owner)->backings;
+}
+
+static const struct pf__owner_ops owner_ops = {.backings = backings_of};
+
+static int attach(struct mock *m, struct pf__transport *t, const struct pf_options *pf)
+{
+	m->backings = pf__backings_new();
+	return pf__super_open(&m->fs, t, pf, NULL, &owner_ops, m);
+}
+
+int mock_backing_open(struct mock *m, int fd)
+{
+	return pf__backings_add(m->backings, fd);
+}
+
+int mock_backing_close(struct mock *m, int id)
+{
+	return pf__backings_remove(m->backings, id);
+}
+
 static int attach_socket(struct mock *m, const struct pf_options *pf)
 {
 	int sv[2], size = 4 << 20;
@@ -63,6 +91,12 @@ static int attach_socket(struct mock *m, const struct pf_options *pf)
 	m->fd = sv[1];
 	assert_int_equal(pthread_create(&m->thread, NULL, serve, m), 0);
 	m->thread_started = true;
+	if (m->o.passthrough) {
+		struct pf__transport *t;
+		int r = pf__super_transport(&t, sv[0], 0, pf);
+
+		return r ? r : attach(m, t, pf);
+	}
 	return pf_attach(&m->fs, sv[0], pf);
 }
 
@@ -89,6 +123,12 @@ int mock_attach(struct mock *m)
 
 	if (m->o.pf_set)
 		pf = m->o.pf;
+	if (m->o.passthrough && (m->o.inproc || (env && *env == '1'))) {
+		struct pf__transport *t;
+		int r = pf__transport_inproc(&t, &ops, m, TICK_MS, NULL);
+
+		return r ? r : attach(m, t, &pf);
+	}
 	if (m->o.inproc || (env && *env == '1'))
 		return pf_attach_inproc(&m->fs, &ops, m, &pf);
 	return attach_socket(m, &pf);
@@ -196,6 +236,7 @@ void mock_end(struct mock *m)
 	free(m->uniques);
 	free(m->counts);
 	free(m->log);
+	pf__backings_put(m->backings);
 	pthread_cond_destroy(&m->cond);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

@@ -70,12 +70,14 @@ struct mock_expect {
 };
 
 struct mock_options {
-	struct pf_options pf;      /* for the client */
-	bool pf_set;               /* pf is to be used */
-	bool inproc;               /* attach in process; else over a socket pair with a thread. The
-				    * environment variable MOCK_INPROC=1 makes it so for all */
-	uint32_t minor;            /* 0: newest */
-	uint64_t flags;            /* INIT flags answered */
+	struct pf_options pf; /* for the client */
+	bool pf_set;          /* pf is to be used */
+	bool
+	    passthrough; /* it can register backing files (mock_backing_open()), so it is offered */
+	bool inproc;     /* attach in process; else over a socket pair with a thread. The
+			  * environment variable MOCK_INPROC=1 makes it so for all */
+	uint32_t minor;  /* 0: newest */
+	uint64_t flags;  /* INIT flags answered */
 	struct fuse_init_out init; /* other fields; 0 means a sensible default */
 	uint64_t root_attr_valid;  /* seconds, for the root's GETATTR when root_auto */
 	bool no_root_auto; /* GETATTR of the root must be expected; else answered (0755, owner 0) */
@@ -99,6 +101,7 @@ struct mock {
 	struct mock_options o;
 	int fd; /* server's end; -1 inproc or hung up */
 	struct pf_inproc *channel;
+	struct pf__backings *backings; /* o.passthrough */
 	pthread_t thread;
 	bool thread_started;
 	pthread_mutex_t lock; /* all below */
@@ -162,6 +165,10 @@ void mock_settle(struct mock *m);
 void mock_notify_inval_entry(struct mock *m, uint64_t parent, const char *name, uint32_t flags);
 void mock_notify_inval_inode(struct mock *m, uint64_t nodeid, int64_t off, int64_t len);
 void mock_notify_delete(struct mock *m, uint64_t parent, uint64_t child, const char *name);
+
+/* As the ioctls of a launched server: an id or negative errno. */
+int mock_backing_open(struct mock *m, int fd);
+int mock_backing_close(struct mock *m, int id);
 
 /* ---- bodies */
 struct fuse_attr mock_attr(uint64_t nodeid, uint32_t mode, uint64_t size);

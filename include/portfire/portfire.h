@@ -224,6 +224,8 @@ struct pf_stats {
 	uint64_t cache_peak;               /* most that it took */
 	uint64_t dirty_waits;              /* writes that had to wait for room for dirty data */
 	uint64_t dir_cache_hits;           /* directories listed without a request */
+	/* Calls that went to a backing file (FOPEN_PASSTHROUGH), without a request. */
+	uint64_t reads_passthrough, writes_passthrough;
 };
 /* 0; EINVAL without a size. What a newer library would count beyond it is left out, what this one
  * does not know is 0. */

@@ -18,6 +18,7 @@ enum pf__rank {
 	PF_RANK_LOCKS = 30,     /* local POSIX and flock tables */
 	PF_RANK_NAMES = 40,     /* name cache: insertion, removal, LRU */
 	PF_RANK_IO = 45,        /* what the I/O paths know of an inode; the list of dirty ones */
+	PF_RANK_BACKING = 46,   /* ids of backing files */
 	PF_RANK_INODE = 50,     /* an inode's attributes and links */
 	PF_RANK_PAGES = 55,     /* the cached pages of a file */
 	PF_RANK_ARENA = 57,     /* the memory of all cached pages */

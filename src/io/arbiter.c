@@ -2,11 +2,15 @@
 /*
  * The one place that decides which path an open file's reads and writes take, and who waits.
  *
- *	open                                        path      counts as
- *	FOPEN_DIRECT_IO, FOPEN_STREAM, cache=none   direct    nobody; a shared mapping: caching
- *	else, regular file                          cached    caching, until release
- *	else (directories)                          direct    nobody
- *	FOPEN_PASSTHROUGH                           refused: not negotiated
+ *	open                                        path         counts as
+ *	FOPEN_PASSTHROUGH                           passthrough  passing through, until release
+ *	the same with FOPEN_DIRECT_IO               direct       the same; maps the backing file
+ *	FOPEN_DIRECT_IO, FOPEN_STREAM, cache=none   direct       nobody; a shared mapping: caching
+ *	else, regular file                          cached       caching, until release
+ *	else (directories)                          direct       nobody
+ *
+ * While some pass through, who does not, or has another backing file, gets EIO; while some cache,
+ * who would pass through does. So there is one place for a file's data at a time.
  *
  * O_DIRECT takes the direct path call by call, on a file that counts as caching.
  */
@@ -119,12 +123,36 @@ void pf__io_gate_leave(struct pf__io *io, struct pf__inode *inode)
 
 /* ---- users */
 
-/* A new caching user keeps new shared writers out by being counted, and waits for those inside. */
-static void begin_caching(struct pf__io_inode *ii)
+static bool passed_through(struct pf__io_inode *ii)
 {
-	atomic_fetch_add(&ii->users, 1);
+	bool yes;
+
+	pf__mutex_lock(&ii->io->lock);
+	yes = ii->backing;
+	pf__mutex_unlock(&ii->io->lock);
+	return yes;
+}
+
+/* False: others pass through. */
+static bool count_caching(struct pf__io_inode *ii)
+{
+	bool may;
+
+	pf__mutex_lock(&ii->io->lock);
+	may = !ii->backing;
+	if (may)
+		atomic_fetch_add(&ii->users, 1);
+	pf__mutex_unlock(&ii->io->lock);
+	return may;
+}
+
+/* A new caching user keeps new shared writers out by being counted, and waits for those inside. */
+static bool begin_caching(struct pf__io_inode *ii)
+{
+	if (!count_caching(ii))
+		return false;
 	if (atomic_load(&ii->gate) <= 0)
-		return;
+		return true;
 	atomic_fetch_add(&ii->gate_waiters, 1);
 	for (;;) {
 		uint32_t turn = atomic_load(&ii->gate_turn);
@@ -134,12 +162,15 @@ static void begin_caching(struct pf__io_inode *ii)
 		pf__futex_wait(&ii->gate_turn, turn, PF_TIME_FOREVER);
 	}
 	atomic_fetch_sub(&ii->gate_waiters, 1);
+	return true;
 }
 
 static uint32_t cleaned(const struct pf__io_file *f, uint32_t open_flags)
 {
 	if (S_ISDIR(pf__inode_type(f->inode)))
-		open_flags &= ~FOPEN_DIRECT_IO;
+		open_flags &= ~(FOPEN_DIRECT_IO | FOPEN_PASSTHROUGH);
+	else if (open_flags & FOPEN_PASSTHROUGH)
+		; /* none of its data is cached */
 	else if (f->io->config.cache == PF_CACHE_NONE)
 		open_flags |= FOPEN_DIRECT_IO;
 	else if (f->io->config.cache == PF_CACHE_ALWAYS)
@@ -178,12 +209,28 @@ static int drop_for_open(struct pf__io_file *f)
 	return 0;
 }
 
-int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
+/* A path beside which nobody needs to be kept out; caching is the others' business. */
+static int open_uncached(struct pf__io_file *f, int backing_id, int flags)
+{
+	int r;
+
+	if (f->open_flags & FOPEN_PASSTHROUGH) {
+		r = pf__io_backing_open(f, backing_id, flags);
+		if (r)
+			return r;
+		if (!(f->open_flags & FOPEN_DIRECT_IO))
+			f->ops = &pf__io_passthrough;
+	} else if (passed_through(f->ii)) {
+		return -EIO;
+	}
+	register_writer(f);
+	return drop_for_open(f);
+}
+
+int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int backing_id, int flags)
 {
 	bool regular = S_ISREG(pf__inode_type(f->inode));
 
-	if (open_flags & FOPEN_PASSTHROUGH)
-		return -EIO; /* never negotiated */
 	f->wants_direct = open_flags & FOPEN_DIRECT_IO;
 	f->open_flags = cleaned(f, open_flags);
 	f->writable = (flags & O_ACCMODE) != O_RDONLY;
@@ -196,15 +243,19 @@ int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags)
 	f->ii = pf__io_inode(f->io, f->inode);
 	if (!f->ii)
 		return -ENOMEM;
-	if (f->open_flags & (FOPEN_DIRECT_IO | FOPEN_STREAM)) {
-		register_writer(f);
-		return drop_for_open(f);
-	}
+	if (f->open_flags & (FOPEN_DIRECT_IO | FOPEN_STREAM | FOPEN_PASSTHROUGH))
+		return open_uncached(f, backing_id, flags);
+	if (!begin_caching(f->ii))
+		return -EIO;
 	f->ops = &pf__io_cached;
-	begin_caching(f->ii);
 	f->caching = true;
 	register_writer(f);
 	return drop_for_open(f);
+}
+
+const struct pf__io_ops *pf__io_path(const struct pf__io_file *f, uint32_t flags)
+{
+	return f->ops == &pf__io_cached && flags & O_DIRECT ? &pf__io_direct : f->ops;
 }
 
 bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags)
@@ -216,15 +267,18 @@ int pf__io_may_map(struct pf__io_file *f, bool shared)
 {
 	if (f->ops == &pf__io_cached)
 		return 0;
+	if (passed_through(f->ii))
+		return -ENODEV;
 	if (!shared) { /* what it shows should not be older than now */
 		pf__pages_drop(&f->ii->pages, 0, UINT64_MAX);
 		return 0;
 	}
 	if (f->wants_direct && !pf__conn_has(f->conn, FUSE_DIRECT_IO_ALLOW_MMAP))
 		return -ENODEV;
-	if (!atomic_exchange(&f->mapped, true))
-		begin_caching(f->ii);
-	return 0;
+	if (atomic_exchange(&f->mapped, true) || begin_caching(f->ii))
+		return 0;
+	atomic_store(&f->mapped, false);
+	return -ENODEV;
 }
 
 static bool is_last_writer(struct pf__io_file *f)
@@ -257,6 +311,7 @@ void pf__io_file_close(struct pf__io_file *f)
 		atomic_fetch_sub(&ii->users, 1);
 	f->caching = false;
 	atomic_store(&f->mapped, false);
+	pf__io_backing_detach(f);
 }
 
 void pf__io_file_get(struct pf__io_file *f)

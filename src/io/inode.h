@@ -18,7 +18,8 @@ struct pf__io_inode {
 	struct pf__pages pages;
 	_Atomic int gate;
 	_Atomic uint32_t gate_waiters, gate_turn;
-	_Atomic int users; /* in caching mode */
+	_Atomic int
+	    users; /* in caching mode; it begins with none passing through, under io->lock */
 
 	/* io->lock: */
 	struct pf__list writers; /* open files that may write: struct pf__io_file.writer */
@@ -28,8 +29,10 @@ struct pf__io_inode {
 	uint64_t retry_at;       /* not written in the background before */
 	uint32_t error_seq;      /* counts errors of write-back */
 	int error;
-	bool error_seen; /* by some open file */
-	bool owned;      /* pf__inode_set_owned() */
+	bool error_seen;             /* by some open file */
+	bool owned;                  /* pf__inode_set_owned() */
+	struct pf__backing *backing; /* of all who pass through; NULL: nobody does */
+	unsigned passthrough;        /* how many open files do */
 
 	_Atomic bool listed; /* in io->dirty */
 	/* Counts local times; those up to times_sent are at the server. */
@@ -74,6 +77,12 @@ struct pf__direct {
 };
 /* Bytes, or negative errno when there were none. */
 ssize_t pf__direct_run(struct pf__direct *d);
+
+/* ---- passthrough.c: for the arbiter */
+/* f shall have the registered file with that id, beside others who pass through. 0; -EIO: somebody
+ * caches the inode's data or has another file, there is no such id, or it cannot be opened so. */
+int pf__io_backing_open(struct pf__io_file *f, int backing_id, int flags);
+void pf__io_backing_detach(struct pf__io_file *f); /* f is no such user any more; may not be one */
 
 /* ---- fetch.c: READs into pages */
 /* Read missing pages of first..end (n > 0), of a file that ends at eof; the first one is waited

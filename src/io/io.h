@@ -2,8 +2,8 @@
 /*
  * The paths that a read or write can take, one file each behind one table of functions, and the one
  * arbiter that decides per inode which may run. Direct: every read and write is a request. Cached:
- * through pages/, written through or back. Passthrough, dax and iomap join through the same table.
- * Knows nothing of path names.
+ * through pages/, written through or back. Passthrough: the backing file's. Dax and iomap would
+ * join through the same table. Knows nothing of path names.
  *
  * Calls in here may wait for the server unless they say that they do not; no lock may be held then.
  * Locks inside: PF_RANK_IO, and those of pages/.
@@ -17,6 +17,8 @@
 #include "pages/pages.h"
 #include "pages/readahead.h"
 
+struct pf__backing; /* io/backing.h */
+struct pf__backings;
 struct pf__io_ops;
 struct pf__io_inode; /* io/inode.h */
 
@@ -28,6 +30,7 @@ struct pf__io_stats {
 		char pad[96]; /* so that no two share a cache line */
 	} often[PF_IO_COUNTERS];
 	_Atomic uint64_t reads_direct, writes_direct, writes_parallel, writes_through, writes_back;
+	_Atomic uint64_t reads_passthrough, writes_passthrough;
 	_Atomic uint64_t bytes_written, flushed, lost, dirty_waits, dir_cache_hits;
 };
 
@@ -36,8 +39,9 @@ struct pf__io_config {
 	int cache; /* PF_CACHE_* */
 	uint64_t cache_bytes, dirty_bytes;
 	uint32_t dirty_expire_ms;
-	uint32_t max_read, max_write; /* bytes of one request */
-	bool read_only;               /* the mount: reads leave atime alone */
+	uint32_t max_read, max_write;  /* bytes of one request */
+	bool read_only;                /* the mount: reads leave atime alone */
+	struct pf__backings *backings; /* of passthrough opens; NULL: there are none. Not owned */
 };
 
 /* The I/O of one file system. */
@@ -90,9 +94,13 @@ struct pf__io_file {
 	uint32_t max_read, max_write; /* bytes of one request */
 	uint32_t wire_flags;          /* O_* of the open, as the server sees them */
 	bool writable, write_only;
-	bool caching;           /* counts as a caching user of the inode */
-	_Atomic bool mapped;    /* a shared mapping of a direct file made it one */
-	bool wants_direct;      /* the server said FOPEN_DIRECT_IO */
+	bool caching;        /* counts as a caching user of the inode */
+	_Atomic bool mapped; /* a shared mapping of a direct file made it one */
+	bool wants_direct;   /* the server said FOPEN_DIRECT_IO */
+	bool attached;       /* counts as passing through */
+	struct pf__backing
+	    *backing;           /* FOPEN_PASSTHROUGH: what it goes to, and our own descriptor */
+	int backing_fd;         /* of it; valid beside backing */
 	uint32_t seen_error;    /* ii->error_seq as last reported; io->lock */
 	struct pf__list writer; /* ii->writers; io->lock */
 	/* Who uses the handle: the open file, and requests under way. The last one calls idle,
@@ -137,15 +145,22 @@ ssize_t pf__cached_read_there(struct pf__io_file *f, void *buf, size_t len, uint
  * Clean the server's open_flags of what does not combine (PARALLEL_DIRECT_WRITES without DIRECT_IO,
  * DIRECT_IO on directories; STREAM wins over NONSEEKABLE), choose f->ops, and count f among the
  * users of its inode; drops cached data that an open does not keep. flags: O_* of the open.
- * -EIO when the flags are not valid together or were not negotiated (PASSTHROUGH): the caller
- * releases the handle. -EINTR, -ENOMEM.
+ * -EIO when it does not go with those that are open already, or its backing file cannot be had: the
+ * caller releases the handle. -EINTR, -ENOMEM.
  */
-int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int flags);
+int pf__io_file_open(struct pf__io_file *f, uint32_t open_flags, int backing_id, int flags);
 /* Before the handle is released: the last writer writes back what is left. */
 void pf__io_file_close(struct pf__io_file *f);
+/* When the memory of f goes: after all calls, and its mappings. */
+void pf__io_backing_close(struct pf__io_file *f);
+/* The path of a read or write with these flags (O_DIRECT). */
+const struct pf__io_ops *pf__io_path(const struct pf__io_file *f, uint32_t flags);
+/* Where the backing file ends now. 0 or negative errno. */
+int pf__io_backing_end(const struct pf__io_file *f, off_t *end);
 /* Is f on the cached path (and not O_DIRECT by flags)? */
 bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags);
-/* A shared mapping of f begins. 0; -ENODEV where DIRECT_IO forbids it. */
+/* A mapping of f begins, which is not one of a backing file. 0; -ENODEV where DIRECT_IO or other
+ * opens of the file forbid it. */
 int pf__io_may_map(struct pf__io_file *f, bool shared);
 
 /*
@@ -236,6 +251,6 @@ int pf__io_mark_dirty(struct pf__io_file *f, uint64_t page, unsigned len);
 /* What a mapping left behind the end of the file, in its last page, is zero again. */
 void pf__io_clean_tail(struct pf__io_file *f);
 
-extern const struct pf__io_ops pf__io_direct, pf__io_cached;
+extern const struct pf__io_ops pf__io_direct, pf__io_cached, pf__io_passthrough;
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/memfd.h"
 #include "base/sys.h"
+#include "launch/backing.h"
 #include "launch/claim.h"
 #include "launch/fusermount.h"
 #include "launch/serverpid.h"
@@ -48,6 +49,7 @@ struct device {
 	char *mountpoint; /* of a mount that went to a claimant; hangup is our end once more */
 	int hangup;
 	size_t max_message, peer_sndbuf;
+	struct pf__backings *backings;
 	struct pf__list link;
 };
 
@@ -66,6 +68,7 @@ void pf__mount_clear(struct pf__mount *m)
 {
 	if (m->fd >= 0)
 		close(m->fd);
+	pf__backings_put(m->backings);
 	pf__free(m->mountpoint);
 	pf__free(m->source);
 	pf__free(m->fstype);
@@ -111,6 +114,7 @@ static void device_free(struct device *dev)
 		close(dev->fd);
 	if (dev->hangup >= 0)
 		close(dev->hangup);
+	pf__backings_put(dev->backings);
 	pf__free(dev->mountpoint);
 	pf__free(dev);
 }
@@ -147,8 +151,10 @@ static int device_new(struct pf__devices *d, int *peer)
 	if (!dev)
 		return -ENOMEM;
 	dev->hangup = -1;
-	err = pf__device_pair(&sizes, &dev->fd, peer);
+	dev->backings = pf__backings_new();
+	err = dev->backings ? pf__device_pair(&sizes, &dev->fd, peer) : -ENOMEM;
 	if (err) {
+		pf__backings_put(dev->backings);
 		pf__free(dev);
 		return err;
 	}
@@ -389,6 +395,7 @@ static int hand_on(struct device *claim, struct device *dev, struct pf__mount *m
 	m->fd = -1;
 	m->sync_init = false;
 	pf__mount_clear(m);
+	pf__backings_decide(dev->backings, false); /* it could not be asked for them */
 	return 0;
 }
 
@@ -443,6 +450,7 @@ static int mount_device(struct pf__devices *d, const struct pf__call *call, stru
 	m->peer_sndbuf = dev->peer_sndbuf;
 	m->peer_ino = dev->ino;
 	m->sync_init = dev->sync_init;
+	m->backings = pf__backings_get(dev->backings);
 	claim = find_claimant(d, call->tid);
 	if (claim)
 		return hand_on(claim, dev, m);
@@ -635,6 +643,12 @@ static enum pf__call_end clone_device(struct pf__devices *d, struct pf__call *ca
 	return PF_CALL_RETURN;
 }
 
+/* A device that is not mounted knows no files. */
+static struct pf__backings *attached_backings(const struct device *dev)
+{
+	return dev->attached ? dev->backings : NULL;
+}
+
 static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 {
 	struct pf__devices *d = ctx;
@@ -652,8 +666,11 @@ static enum pf__call_end on_ioctl(void *ctx, struct pf__call *call)
 		call->value = dev->attached ? -EINVAL : 0;
 		dev->sync_init = !dev->attached;
 		break;
-	default: /* BACKING_OPEN, BACKING_CLOSE: passthrough is not negotiated */
-		call->value = -EPERM;
+	case DEV_BACKING_OPEN:
+		call->value = pf__device_backing_open(call, attached_backings(dev));
+		break;
+	default: /* DEV_BACKING_CLOSE */
+		call->value = pf__device_backing_close(call, attached_backings(dev));
 	}
 	return PF_CALL_RETURN;
 }

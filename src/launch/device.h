@@ -12,22 +12,25 @@
 #ifndef PF_LAUNCH_DEVICE_H
 #define PF_LAUNCH_DEVICE_H
 
+#include "io/backing.h"
 #include "supervise/supervise.h"
 
 /* One mount(2) of a server. */
 struct pf__mount {
-	int fd;                /* our end of the pair */
-	size_t max_message;    /* bytes that fit into one message, both ways */
-	size_t peer_sndbuf;    /* SO_SNDBUF of the server's end */
-	ino_t peer_ino;        /* inode number of the server's end: tells who has it open */
-	bool sync_init;        /* the mount waits for INIT: pf__device_answer_mount() */
-	pid_t tid;             /* of the mounting thread, which may be gone by now */
-	char *mountpoint;      /* absolute, without symbolic links */
-	char *source, *fstype; /* as given */
+	int fd;                        /* our end of the pair */
+	size_t max_message;            /* bytes that fit into one message, both ways */
+	size_t peer_sndbuf;            /* SO_SNDBUF of the server's end */
+	ino_t peer_ino;                /* inode number of the server's end: tells who has it open */
+	struct pf__backings *backings; /* where its server registers files; a reference; NULL */
+	bool sync_init;                /* the mount waits for INIT: pf__device_answer_mount() */
+	pid_t tid;                     /* of the mounting thread, which may be gone by now */
+	char *mountpoint;              /* absolute, without symbolic links */
+	char *source, *fstype;         /* as given */
 	/* Comma-separated: the data as given without fd=, then ro, fsname=, subtype=, blkdev. */
 	char *options;
 };
-void pf__mount_clear(struct pf__mount *m); /* frees the strings, closes fd if >= 0 */
+void pf__mount_clear(
+    struct pf__mount *m); /* frees the strings and the reference, closes fd if >= 0 */
 
 struct pf__device_ops {
 	/* A server mounts. 0: it is the owner's now, m is moved; or the negative errno that the

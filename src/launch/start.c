@@ -53,11 +53,19 @@ static const char *server_obituary(void *owner)
 	return err ? s->obituary : NULL;
 }
 
+static struct pf__backings *server_backings(void *owner)
+{
+	struct server *s = owner;
+
+	return pf__launch_mount(s->launch)->backings;
+}
+
 static const struct pf__owner_ops server_ops = {
     .hanging_up = server_hanging_up,
     .stop = server_stop,
     .mountpoint = server_mountpoint,
     .server_pid = server_pid,
+    .backings = server_backings,
     .obituary = server_obituary,
 };
 

@@ -207,10 +207,19 @@ static pid_t owner_pid(void *owner)
 	return pf__socket_holder(m->peer_ino, 0);
 }
 
+/* Before INIT, while it is pending. */
+static struct pf__backings *owner_backings(void *owner)
+{
+	struct mount *m = owner;
+
+	return m->pending->m.backings;
+}
+
 static const struct pf__owner_ops owner_ops = {
     .stop = owner_stop,
     .mountpoint = owner_mountpoint,
     .server_pid = owner_pid,
+    .backings = owner_backings,
 };
 
 static void thread_ended(struct pf__run *r)

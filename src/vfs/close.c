@@ -89,6 +89,7 @@ static int view_of_opener(struct pf_fs *to, const struct pf_fs *view)
 /* Memory only: what it had of the server is given back already. */
 static void open_file_destroy(struct pf__open_file *of)
 {
+	pf__io_backing_close(&of->io);
 	pf__dirstream_free(of->dir);
 	pf__view_drop(&of->view);
 	pf__super_put(of->super);

@@ -321,6 +321,8 @@ void pf__stats(const struct pf__super *super, struct pf_stats *st)
 	    .cache_peak = a.peak,
 	    .dirty_waits = atomic_load(&s->dirty_waits),
 	    .dir_cache_hits = atomic_load(&s->dir_cache_hits),
+	    .reads_passthrough = atomic_load(&s->reads_passthrough),
+	    .writes_passthrough = atomic_load(&s->writes_passthrough),
 	};
 	often(s, st);
 }

@@ -171,6 +171,8 @@ static void say_io(const struct out *o, const struct pf__super *s)
 	SAY(cache_peak);
 	SAY(dirty_waits);
 	SAY(dir_cache_hits);
+	SAY(reads_passthrough);
+	SAY(writes_passthrough);
 #undef SAY
 }
 

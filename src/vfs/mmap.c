@@ -3,10 +3,13 @@
  * Memory that is a file's cached data: the arena's memfd mapped once more, block by block. Its
  * pages are pinned. No fault tells what a program changed through it, so each page of a writable
  * shared mapping has a checksum of what it was; msync and munmap compare.
+ *
+ * Where an open passes through the backing file itself is mapped, and all of that is the kernel's.
  */
 #include "base/arith.h"
 #include "base/errmsg.h"
 #include "base/hash.h"
+#include "base/sigbus.h"
 #include "vfs/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +24,7 @@ struct pf_mapping {
 	char *base;
 	size_t length; /* whole pages */
 	uint64_t offset;
+	bool native;  /* of a backing file: none of the following */
 	bool tracked; /* shared and writable */
 	uint64_t seed;
 	uint64_t *sums; /* a page each; NULL unless tracked */
@@ -51,10 +55,12 @@ static int check(struct pf_file *file, size_t length, int prot, int flags, off_t
 		return -EACCES;
 	if (__builtin_add_overflow(offset, (off_t)length, &(off_t){0}))
 		return -EOVERFLOW;
-	if (length > (*of)->super->io->config.cache_bytes / 2)
-		return -ENOMEM;
 	if (pf__inode_type((*of)->inode) != S_IFREG)
 		return -ENODEV;
+	if ((*of)->io.backing)
+		return 0;
+	if (length > (*of)->super->io->config.cache_bytes / 2)
+		return -ENOMEM;
 	return pf__io_may_map(&(*of)->io, shared);
 }
 
@@ -89,6 +95,8 @@ static void mapping_free(struct pf_mapping *m)
 {
 	struct pf__open_file *of = m->of;
 
+	if (m->native && m->base != MAP_FAILED)
+		pf__sigbus_forget(m->base);
 	if (m->base != MAP_FAILED)
 		munmap(m->base, m->length);
 	/* After pf_stop() the memory was the mapping's alone. */
@@ -165,6 +173,35 @@ static int mapping_fill(struct pf_mapping *m, int prot, int flags)
 	return r;
 }
 
+/* As the kernel does it; but nobody who cuts the file kills who looks at it. */
+static int map_backing(struct pf__open_file *of, size_t length, int prot, int flags, off_t offset,
+		       struct pf_mapping **out)
+{
+	struct pf_mapping *m = pf__calloc(1, sizeof *m);
+	int r = 0;
+
+	if (!m)
+		return -ENOMEM;
+	atomic_fetch_add(&of->refs, 1);
+	*m = (struct pf_mapping){.of = of,
+				 .native = true,
+				 .length = PF_ALIGN_UP(length, (size_t)PF_PAGE),
+				 .offset = (uint64_t)offset};
+	m->base = mmap(NULL, m->length, prot, flags, of->io.backing_fd, offset);
+	if (m->base == MAP_FAILED)
+		r = -errno;
+	if (!r)
+		r = pf__sigbus_guard(m->base, m->length, prot & PROT_WRITE);
+	if (r) {
+		mapping_free(m);
+		return r;
+	}
+	if (!of->super->mount.read_only)
+		pf__inode_invalidate(of->super->cache, of->inode, PF_ATTR_ATIME);
+	*out = m;
+	return 0;
+}
+
 int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offset,
 	    struct pf_mapping **mapping)
 {
@@ -175,8 +212,10 @@ int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offs
 	*mapping = NULL;
 	if (r == -ENOMEM)
 		return pf__fail(r, "mmap: %zu bytes are more than half of the cache:", length);
-	if (r)
-		return pf__fail_op(r, "mmap", NULL);
+	if (!r && of->io.backing)
+		r = map_backing(of, length, prot, flags, offset, mapping);
+	if (r || of->io.backing)
+		return r ? pf__fail_op(r, "mmap", NULL) : 0;
 	m = mapping_new(of, length, prot, flags, offset);
 	r = m ? mapping_fill(m, prot, flags) : -ENOMEM;
 	if (r) {
@@ -217,12 +256,25 @@ static int note_changes(struct pf_mapping *m, size_t offset, size_t length)
 	return r;
 }
 
+/* What was written there the kernel knows; what it made of the times the server does. */
+static int sync_backing(struct pf_mapping *m, size_t offset, size_t length)
+{
+	struct pf__open_file *of = m->of;
+	int r = msync(m->base + offset, length, MS_SYNC) < 0 ? -errno : 0;
+
+	if (of->io.writable && !atomic_load(&of->super->stopped))
+		pf__inode_bump(of->super->cache, of->inode, PF_ATTR_MODIFIED);
+	return r;
+}
+
 static int sync_mapping(struct pf_mapping *m, size_t offset, size_t length)
 {
 	struct pf__open_file *of = m->of;
 	uint64_t from = m->offset + offset;
 	int r, late;
 
+	if (m->native)
+		return sync_backing(m, offset, length);
 	if (atomic_load(&of->super->stopped))
 		return m->tracked ? -ENOTCONN : 0;
 	r = m->tracked ? note_changes(m, offset, length) : 0;
@@ -247,6 +299,8 @@ int pf_munmap(struct pf_mapping *m)
 {
 	int r = m->tracked ? sync_mapping(m, 0, m->length) : 0;
 
+	if (m->native && m->of->io.writable && !atomic_load(&m->of->super->stopped))
+		pf__inode_bump(m->of->super->cache, m->of->inode, PF_ATTR_MODIFIED);
 	if (m->tracked && !atomic_load(&m->of->super->stopped))
 		pf__io_clean_tail(&m->of->io);
 	mapping_free(m);

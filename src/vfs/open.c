@@ -131,7 +131,7 @@ static int adopt_handle(struct pf__open_file *of, const struct fuse_open_out *op
 	int r;
 
 	of->io.fh = open->fh;
-	r = pf__io_file_open(&of->io, open->open_flags, flags);
+	r = pf__io_file_open(&of->io, open->open_flags, open->backing_id, flags);
 	if (r) {
 		pf__io_file_close(&of->io);
 		pf__release_sync(of);
@@ -148,7 +148,7 @@ static int adopt_nothing(struct pf__open_file *of, int flags)
 	int r;
 
 	of->no_release = true;
-	r = pf__io_file_open(&of->io, open_flags, flags);
+	r = pf__io_file_open(&of->io, open_flags, 0, flags);
 	if (r)
 		pf__io_file_close(&of->io);
 	return r;

@@ -133,16 +133,18 @@ static void after_read(struct pf__open_file *of, const struct pf__attr *before, 
 		pf__inode_invalidate(of->super->cache, of->inode, fields);
 }
 
-/* Known to lie behind the end of the file. With DIRECT_IO only the server knows where that is. */
+/* Known to lie behind the end of the file. With DIRECT_IO only the server knows where that is, with
+ * PASSTHROUGH the backing file. */
 static bool behind_the_end(struct pf__open_file *of, off_t offset, struct pf__attr *attr)
 {
 	bool valid = pf__inode_attr(of->inode, PF_ATTR_SIZE, pf__now_coarse(), attr);
 
-	return valid && !(of->io.open_flags & FOPEN_DIRECT_IO) &&
+	return valid && !(of->io.open_flags & (FOPEN_DIRECT_IO | FOPEN_PASSTHROUGH)) &&
 	       (uint64_t)offset >= attr->attr.size;
 }
 
-static ssize_t read_direct(struct pf__open_file *of, struct vectors *v, off_t offset, bool nowait)
+/* Directly, or passing through. */
+static ssize_t read_uncached(struct pf__open_file *of, struct vectors *v, off_t offset, bool nowait)
 {
 	struct pf__io_call c;
 	struct pf__from f;
@@ -154,7 +156,7 @@ static ssize_t read_direct(struct pf__open_file *of, struct vectors *v, off_t of
 	pf__from_open(&f, of);
 	pf__io_call_of(of, &f, &c);
 	c.nowait = nowait;
-	n = pf__io_direct.read(&of->io, &c, v->iov, v->iovcnt, (uint64_t)offset);
+	n = pf__io_path(&of->io, c.flags)->read(&of->io, &c, v->iov, v->iovcnt, (uint64_t)offset);
 	if (n >= 0)
 		after_read(of, &attr, (uint64_t)offset + (uint64_t)n, (size_t)n < v->total);
 	return n;
@@ -218,7 +220,7 @@ static ssize_t read_vectors(struct pf__open_file *of, struct vectors *v, off_t o
 	if (pf__io_is_cached(&of->io,
 			     (uint32_t)atomic_load_explicit(&of->flags, memory_order_relaxed)))
 		return read_cached(of, v, offset, nowait);
-	return read_direct(of, v, offset, nowait);
+	return read_uncached(of, v, offset, nowait);
 }
 
 static ssize_t read_at(struct pf__open_file *of, const struct iovec *iov, int iovcnt, off_t offset,
@@ -297,9 +299,13 @@ static bool kills_bits(const struct pf__open_file *of, const struct pf__from *f)
 static ssize_t write_gated(struct pf__open_file *of, const struct pf__from *f, struct vectors *v,
 			   struct pf__io_call *c, off_t *offset)
 {
-	bool cached = pf__io_is_cached(&of->io, c->flags);
-	ssize_t n = c->append ? append_offset(of, f, c->nowait, offset) : 0;
+	const struct pf__io_ops *path = pf__io_path(&of->io, c->flags);
+	ssize_t n = 0;
 
+	if (c->append && path == &pf__io_passthrough)
+		n = pf__io_backing_end(&of->io, offset);
+	else if (c->append)
+		n = append_offset(of, f, c->nowait, offset);
 	if (n)
 		return n;
 	if (*offset == INT64_MAX)
@@ -311,18 +317,18 @@ static ssize_t write_gated(struct pf__open_file *of, const struct pf__from *f, s
 		n = pf__kill_priv(f, of->inode);
 	if (n)
 		return n;
-	c->through = cached && of->super->io->writeback && kills_bits(of, f);
-	n = (cached ? &pf__io_cached : &pf__io_direct)
-		->write(&of->io, c, v->iov, v->iovcnt, (uint64_t)*offset);
+	c->through = path == &pf__io_cached && of->super->io->writeback && kills_bits(of, f);
+	n = path->write(&of->io, c, v->iov, v->iovcnt, (uint64_t)*offset);
 	if (n > 0)
 		*offset += n;
 	return n;
 }
 
-/* O_SYNC and O_DSYNC: written means on disk. A DIRECT_IO server gets the flag with the WRITE. */
+/* O_SYNC and O_DSYNC: written means on disk. A DIRECT_IO server gets the flag with the WRITE, a
+ * backing file is written so. */
 static int sync_after(struct pf__open_file *of, uint32_t flags)
 {
-	if (!(flags & O_DSYNC) || (of->io.open_flags & FOPEN_DIRECT_IO))
+	if (!(flags & O_DSYNC) || (of->io.open_flags & (FOPEN_DIRECT_IO | FOPEN_PASSTHROUGH)))
 		return 0;
 	return pf__fsync(of, (flags & O_SYNC) != O_SYNC);
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/errmsg.h"
 #include "base/hash.h"
+#include "io/backing.h"
 #include "vfs/internal.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -26,8 +27,8 @@
 #define WRITE_OVERHEAD (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define REPLY_OVERHEAD (sizeof(struct fuse_out_header))
 
-/* All that the client does when a server wants it. Not yet: passthrough, DAX, submounts, io_uring,
- * mapped ids. */
+/* All that the client does when a server wants it; FUSE_PASSTHROUGH besides, where the server has a
+ * way to register files. Not yet: DAX, submounts, io_uring, mapped ids. */
 #define OFFERED                                                                                    \
 	(FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT |          \
 	 FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_SPLICE_WRITE | FUSE_SPLICE_MOVE |                 \
@@ -63,13 +64,14 @@ static int mount_options(struct pf__mount_options *o, const char *server, const 
 }
 
 static void want_init(struct pf__init_want *w, const struct pf__transport *t,
-		      const struct pf__mount_options *m, const struct pf_options *o)
+		      const struct pf__mount_options *m, const struct pf_options *o,
+		      bool passthrough)
 {
 	uint64_t carried = t->max_send > WRITE_OVERHEAD ? t->max_send - WRITE_OVERHEAD : 0;
 
 	*w = (struct pf__init_want){
 	    .minor = o->minor ? o->minor : FUSE_MINOR,
-	    .flags = OFFERED,
+	    .flags = OFFERED | (passthrough ? FUSE_PASSTHROUGH : 0),
 	    .max_readahead = o->max_readahead ? o->max_readahead : DEFAULT_MAX_READAHEAD,
 	    .max_pages = MAX_PAGES_LIMIT,
 	    .default_permissions = m->default_permissions,
@@ -124,6 +126,8 @@ static void super_free(struct pf__super *s)
 	if (s->polls)
 		pf__polls_close(s->polls);
 	pf__mutex_destroy(&s->lock);
+	pf__backings_decide(s->backings, false);
+	pf__backings_put(s->backings);
 	pf__free(s);
 }
 
@@ -179,7 +183,8 @@ static int open_io(struct pf__super *s, const struct pf_options *o)
 				       .dirty_expire_ms = o->dirty_expire_ms,
 				       .max_read = s->max_read,
 				       .max_write = s->max_write,
-				       .read_only = s->mount.read_only};
+				       .read_only = s->mount.read_only,
+				       .backings = s->backings};
 	struct pf__io *io;
 	int r = pf__io_open(&io, s->conn, s->cache, &config);
 
@@ -216,7 +221,7 @@ static int super_connect(struct pf__super *s, struct pf__transport *t, const str
 	s->no_threads = o->no_service_thread;
 	s->transport = t->ops->name;
 	s->max_reply = t->max_recv > REPLY_OVERHEAD ? t->max_recv - REPLY_OVERHEAD : 0;
-	want_init(&config.want, t, &s->mount, o);
+	want_init(&config.want, t, &s->mount, o, s->backings);
 	r = pf__conn_open(&s->conn, t, &config);
 	if (r) {
 		s->conn = NULL;
@@ -224,6 +229,7 @@ static int super_connect(struct pf__super *s, struct pf__transport *t, const str
 		return r;
 	}
 	s->got = pf__conn_got(s->conn);
+	pf__backings_decide(s->backings, pf__conn_has(s->conn, FUSE_PASSTHROUGH));
 	set_limits(s);
 	r = open_io(s, o);
 	if (r) {
@@ -249,7 +255,8 @@ static void end_owner(const struct pf__owner_ops *ops, void *owner, int r)
 }
 
 static int super_make(struct pf__super **out, struct pf__transport *t,
-		      const struct pf_options *options, const char *server_options)
+		      const struct pf_options *options, const char *server_options,
+		      struct pf__backings *backings)
 {
 	struct pf__super *s = super_new();
 	struct pf_options o;
@@ -261,6 +268,7 @@ static int super_make(struct pf__super **out, struct pf__transport *t,
 		t->ops->shutdown(t);
 		t->ops->free(t);
 	} else {
+		s->backings = pf__backings_get(backings);
 		r = super_connect(s, t, &o);
 	}
 	if (r && s)
@@ -277,7 +285,8 @@ int pf__super_open(struct pf_fs **fs, struct pf__transport *t, const struct pf_o
 	int r;
 
 	*fs = NULL;
-	r = super_make(&s, t, options, server_options);
+	r = super_make(&s, t, options, server_options,
+		       owner_ops && owner_ops->backings ? owner_ops->backings(owner) : NULL);
 	if (!r && !view) {
 		pf__conn_close(s->conn, STOP_TIMEOUT_MS);
 		pf__cache_close(s->cache);
@@ -372,6 +381,7 @@ static uint64_t super_disconnect(struct pf__super *s, int *error)
 	lost = pf__io_finish(s->io); /* what was under way at a server that did not answer */
 	*error = pf__io_lost_error(s->io);
 	s->conn = NULL;
+	pf__backings_decide(s->backings, false);
 	pf__cache_close(s->cache);
 	s->cache = NULL;
 	pf__io_close(s->io);

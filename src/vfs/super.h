@@ -36,6 +36,9 @@ struct pf__owner_ops {
 	int (*stop)(void *owner);
 	const char *(*mountpoint)(void *owner);
 	pid_t (*server_pid)(void *owner);
+	/* Where the server registers backing files, the owner's; asked for once, before INIT. NULL:
+	 * it cannot, and passthrough is not offered. */
+	struct pf__backings *(*backings)(void *owner);
 	/* A sentence why the server is gone ("squashfuse exited with status 1: ..."), or NULL. */
 	const char *(*obituary)(void *owner);
 };
@@ -69,11 +72,12 @@ struct pf__super {
 	_Atomic uint64_t next_kh;
 	dev_t dev; /* st_dev of its files: another one for each file system of the process */
 	_Atomic uint64_t next_group;
-	_Atomic bool stopped;         /* pf_stop() has ended it: conn and cache are gone */
-	const char *transport;        /* its name, for pf_info() */
-	size_t max_reply;             /* bytes of a reply's body that the transport carries */
-	struct pf__io *io;            /* file data */
-	_Atomic uint64_t fsize_limit; /* RLIMIT_FSIZE, when last asked for */
+	_Atomic bool stopped;          /* pf_stop() has ended it: conn and cache are gone */
+	const char *transport;         /* its name, for pf_info() */
+	size_t max_reply;              /* bytes of a reply's body that the transport carries */
+	struct pf__io *io;             /* file data */
+	struct pf__backings *backings; /* a reference; NULL: none */
+	_Atomic uint64_t fsize_limit;  /* RLIMIT_FSIZE, when last asked for */
 };
 
 /* A view. The root view belongs to pf_start()/pf_attach(). */

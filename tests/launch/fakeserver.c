@@ -22,7 +22,8 @@
  *   mount            open it if need be, and mount; exits with errno + 100 when that fails
  *   second-mount     mount once more on another device; same exit
  *   clone            a second descriptor of it, to serve from
- *   backing          BACKING_OPEN; exits with 90 unless it gives EPERM
+ *   backing          BACKING_OPEN and BACKING_CLOSE in all ways; exits with 90 when one is answered
+ * wrongly no-backing       the same, which must fail with EPERM, for a device that is not mounted
  *   await=FIFO       until somebody has opened it for writing
  *   orphan=FILE      open FILE read-write and mount, which must work and fail with EPERM; then
  * write "fine" into FILE umount           umount2; same exit remount          MS_REMOUNT; same exit
@@ -167,12 +168,62 @@ static void clone_device(void)
 	device = fd;
 }
 
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+static void backing(struct backing_map map, int want)
+{
+	int r = ioctl(device, 0x4010e501u, &map);
+
+	if ((r < 0 ? -errno : r) != want) {
+		fprintf(stderr, "fakeserver: backing %d: %d, not %d\n", map.fd, r < 0 ? -errno : r,
+			want);
+		exit(90);
+	}
+}
+
+static void backing_close(uint32_t id, int want)
+{
+	int r = ioctl(device, 0x4004e502u, &id);
+
+	if ((r < 0 ? -errno : r) != want)
+		exit(90);
+}
+
 static void try_backing(void)
 {
-	char map[16] = {0};
+	char name[] = "/tmp/fakeserver-XXXXXX";
+	int fd = mkstemp(name), dir = open("/", O_RDONLY), p[2];
 
-	if (ioctl(device, 0x4010e501u, map) == 0 || errno != EPERM)
+	unlink(name);
+	if (fd < 0 || dir < 0 || pipe(p) < 0)
 		exit(90);
+	backing((struct backing_map){fd, 1, 0}, -EINVAL);
+	backing((struct backing_map){fd, 0, 1}, -EINVAL);
+	backing((struct backing_map){-1, 0, 0}, -EBADF);
+	backing((struct backing_map){987654, 0, 0}, -EBADF);
+	backing((struct backing_map){dir, 0, 0}, -EISDIR);
+	backing((struct backing_map){p[0], 0, 0}, -EINVAL);
+	backing((struct backing_map){device, 0, 0}, -EINVAL);
+	if (ioctl(device, 0x4010e501u, (void *)8) == 0 || errno != EFAULT)
+		exit(90);
+	backing((struct backing_map){fd, 0, 0}, 1);
+	backing((struct backing_map){fd, 0, 0}, 2);
+	backing_close(1, 0);
+	backing_close(1, -ENOENT);
+	backing_close(0, -EINVAL);
+	backing_close(0x80000000u, -EINVAL);
+	close(fd);
+	close(dir);
+}
+
+static void try_no_backing(void)
+{
+	backing((struct backing_map){0, 0, 0}, -EPERM);
+	backing_close(1, -EPERM);
 }
 
 static void reply(uint64_t unique, int error, const void *body, size_t n)
@@ -289,6 +340,8 @@ static void do_device_word(const char *w)
 		clone_device();
 	else if (!strcmp(w, "backing"))
 		try_backing();
+	else if (!strcmp(w, "no-backing"))
+		try_no_backing();
 	else if (!strcmp(w, "umount") && umount2(mountpoint, 0) < 0)
 		exit(errno + 100);
 	else if (!strcmp(w, "remount") && mount("none", mountpoint, "", MS_REMOUNT, "") < 0)

@@ -221,8 +221,9 @@ static void other_calls(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(
-	    start(&l, 0, "mount", "backing", "remount", "read-hack", "serve", "umount", NULL), 0);
+	assert_int_equal(start(&l, 0, "open", "no-backing", "mount", "backing", "remount",
+			       "read-hack", "serve", "umount", NULL),
+			 0);
 	assert_int_equal(serves(l, &fd), 0);
 	assert_int_equal(hang_up(l, fd), 0);
 }

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "launch/backing.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* struct fuse_backing_map */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+/* Where we get no copy of it, a look at it must do: it is opened anew as a rule. */
+static int get_fd(const struct pf__call *call, int fd)
+{
+	int copy = pf__call_get_fd(call, fd);
+	char link[64];
+
+	if (copy != -ENOSYS && copy != -EPERM)
+		return copy;
+	snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)call->tid, fd);
+	copy = fd < 0 ? -1 : open(link, O_PATH | O_CLOEXEC);
+	return copy < 0 ? -EBADF : copy;
+}
+
+int pf__device_backing_open(const struct pf__call *call, struct pf__backings *t)
+{
+	int err = pf__backings_allowed(t), fd;
+	struct backing_map map;
+
+	if (!err)
+		err = pf__call_read(call, call->args[2], &map, sizeof map);
+	if (!err && (map.flags || map.padding))
+		err = -EINVAL;
+	if (err)
+		return err;
+	fd = get_fd(call, map.fd);
+	if (fd < 0)
+		return fd;
+	err = pf__backings_add(t, fd);
+	close(fd);
+	return err;
+}
+
+int pf__device_backing_close(const struct pf__call *call, struct pf__backings *t)
+{
+	uint32_t id;
+	int err = pf__call_read(call, call->args[2], &id, sizeof id);
+
+	return err ? err : pf__backings_remove(t, (int)id);
+}
