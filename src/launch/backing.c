@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "launch/backing.h"
+#include "proto/wire.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
-
-/* struct fuse_backing_map */
-struct backing_map {
-	int32_t fd;
-	uint32_t flags;
-	uint64_t padding;
-};
 
 /* Where we get no copy of it, a look at it must do: it is opened anew as a rule. */
 static int get_fd(const struct pf__call *call, int fd)
@@ -28,7 +22,7 @@ static int get_fd(const struct pf__call *call, int fd)
 int pf__device_backing_open(const struct pf__call *call, struct pf__backings *t)
 {
 	int err = pf__backings_allowed(t), fd;
-	struct backing_map map;
+	struct fuse_backing_map map;
 
 	if (!err)
 		err = pf__call_read(call, call->args[2], &map, sizeof map);
