@@ -33,6 +33,10 @@ struct pf__io_inode {
 	bool owned;                  /* pf__inode_set_owned() */
 	struct pf__backing *backing; /* of all who pass through; NULL: nobody does */
 	unsigned passthrough;        /* how many open files do */
+	struct pf__backing_seen {    /* of the backing file, when it was looked at last */
+		off_t size;
+		struct timespec atime, mtime, ctime;
+	} seen;
 
 	_Atomic bool listed; /* in io->dirty */
 	/* Counts local times; those up to times_sent are at the server. */

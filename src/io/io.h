@@ -59,7 +59,11 @@ struct pf__io {
 	_Atomic uint32_t turn, waiters; /* a WRITE of dirty data ended: a futex word */
 	int lost_error;                 /* the last that cost data; lock */
 	_Atomic uint64_t rounds;        /* of write-back over all inodes */
-	_Atomic bool stopping;          /* pf_stop() releases what is open: see pf__io_deadline() */
+	/* Programs may have backing files open themselves (portfire run): see
+	 * pf__io_backing_look(). */
+	_Atomic bool shared;
+	_Atomic unsigned n_backed; /* inodes that pass through */
+	_Atomic bool stopping;     /* pf_stop() releases what is open: see pf__io_deadline() */
 };
 
 int pf__io_open(struct pf__io **io, struct pf__conn *conn, struct pf__cache *cache,
@@ -157,6 +161,15 @@ void pf__io_backing_close(struct pf__io_file *f);
 const struct pf__io_ops *pf__io_path(const struct pf__io_file *f, uint32_t flags);
 /* Where the backing file ends now. 0 or negative errno. */
 int pf__io_backing_end(const struct pf__io_file *f, off_t *end);
+/* Where programs have backing files open themselves: what they have changed of this one since the
+ * last look is to be asked for again. Before attributes are taken from the cache. */
+void pf__io_backing_look(struct pf__io *io, struct pf__inode *inode);
+/* Is there any such file? */
+static inline bool pf__io_backing_any(struct pf__io *io)
+{
+	return atomic_load_explicit(&io->n_backed, memory_order_relaxed) &&
+	       atomic_load_explicit(&io->shared, memory_order_relaxed);
+}
 /* Is f on the cached path (and not O_DIRECT by flags)? */
 bool pf__io_is_cached(const struct pf__io_file *f, uint32_t flags);
 /* A mapping of f begins, which is not one of a backing file. 0; -ENODEV where DIRECT_IO or other

@@ -73,7 +73,8 @@ int pf__io_backing_end(const struct pf__io_file *f, off_t *end)
 	return 0;
 }
 
-/* ---- opening and closing: for the arbiter */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 /*
  * The backing file is opened for each open file anew, by us: with the rights of who started the
@@ -101,6 +102,51 @@ void pf__io_backing_close(struct pf__io_file *f)
 	f->backing = NULL;
 }
 
+/* ---- changes by others ----------------------------------------------------------------------- */
+
+static bool same(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* What has changed since the last look (PF_ATTR_*). Under io->lock. */
+static uint32_t look(struct pf__io_inode *ii, const struct pf__backing *b)
+{
+	struct pf__backing_seen *seen = &ii->seen;
+	uint32_t changed = 0;
+	struct stat st;
+
+	if (fstat(b->fd, &st) < 0)
+		return 0;
+	if (st.st_size != seen->size || !same(st.st_mtim, seen->mtime) ||
+	    !same(st.st_ctim, seen->ctime))
+		changed |= PF_ATTR_MODIFIED;
+	if (!same(st.st_atim, seen->atime))
+		changed |= PF_ATTR_ATIME;
+	*seen = (struct pf__backing_seen){st.st_size, st.st_atim, st.st_mtim, st.st_ctim};
+	return changed;
+}
+
+void pf__io_backing_look(struct pf__io *io, struct pf__inode *inode)
+{
+	struct pf__io_inode *ii;
+	uint32_t changed = 0;
+
+	if (!pf__io_backing_any(io))
+		return;
+	ii = pf__io_inode_known(inode);
+	if (!ii)
+		return;
+	pf__mutex_lock(&io->lock);
+	if (ii->backing)
+		changed = look(ii, ii->backing);
+	pf__mutex_unlock(&io->lock);
+	if (changed)
+		pf__inode_bump(io->cache, inode, changed);
+}
+
+/* ---- who passes through ---------------------------------------------------------------------- */
+
 /* Takes part in the inode's one backing file, if nobody caches its data. */
 static int attach(struct pf__io_inode *ii, struct pf__backing *b)
 {
@@ -111,8 +157,12 @@ static int attach(struct pf__io_inode *ii, struct pf__backing *b)
 	if (atomic_load(&ii->users) || (ii->backing && ii->backing != b)) {
 		err = -EIO;
 	} else {
-		ii->backing = b; /* alive while one has it open */
-		ii->passthrough++;
+		if (!ii->passthrough++) {
+			ii->backing = b; /* alive while one has it open */
+			atomic_fetch_add(&ii->io->n_backed, 1);
+			if (atomic_load(&ii->io->shared))
+				(void)look(ii, b);
+		}
 	}
 	pf__mutex_unlock(lock);
 	return err;
@@ -143,8 +193,11 @@ void pf__io_backing_detach(struct pf__io_file *f)
 	if (!f->attached)
 		return;
 	f->attached = false;
+	pf__io_backing_look(f->io, f->inode); /* for the last time, perhaps */
 	pf__mutex_lock(&ii->io->lock);
-	if (--ii->passthrough == 0)
+	if (--ii->passthrough == 0) {
 		ii->backing = NULL;
+		atomic_fetch_sub(&ii->io->n_backed, 1);
+	}
 	pf__mutex_unlock(&ii->io->lock);
 }

@@ -88,6 +88,8 @@ int object_for_exec(struct job *j, struct place *p, struct object **out)
 		err = -EACCES; /* also for root */
 	if (!err)
 		err = open_to_read(j, p, &file);
+	if (!err && native_is_written(j->r, file->of->inode))
+		err = -ETXTBSY;
 	if (!err)
 		err = object_of_file(j->r, p->m, file, p->path, false, &o);
 	if (!err) {
@@ -352,6 +354,19 @@ static int64_t resolve(struct exec *e)
 	return -ELOOP;
 }
 
+/* Its server may have it open for writing, whatever programs have. */
+static int copy_of_native(struct exec *e, const struct object *held)
+{
+	bool cloexec = fd_flags(e->j->call, e->dirfd) & O_CLOEXEC;
+	int fd = hold_reopen(held, O_RDONLY), err;
+
+	if (fd < 0)
+		return fd;
+	err = pf__call_replace_fd(e->j->call, fd, e->dirfd, cloexec);
+	close(fd);
+	return err;
+}
+
 /* By descriptor: the kernel has it, if it is filled. */
 static int64_t exec_descriptor(struct exec *e)
 {
@@ -362,6 +377,8 @@ static int64_t exec_descriptor(struct exec *e)
 		result = object_for_exec(e->j, &e->p, &o);
 	if (!result && e->p.o->through)
 		result = placeholder_replace(e->j, e->p.o, e->dirfd);
+	if (!result && e->p.o->native)
+		result = copy_of_native(e, o);
 	object_put(o);
 	return result ? result : CONTINUE;
 }

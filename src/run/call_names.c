@@ -303,8 +303,7 @@ int64_t on_utimens(struct job *j, struct place *p, const struct spec *s)
 
 /* ---- truncation ------------------------------------------------------------------------------ */
 
-/* A program runs from it. */
-static bool is_executed(const struct object *o)
+bool object_is_executed(const struct object *o)
 {
 	int fd = o->exec ? hold_reopen(o, O_WRONLY) : -1;
 
@@ -347,7 +346,7 @@ int64_t on_truncate(struct job *j, struct place *p, const struct spec *s)
 	o = live_at(j, p, true);
 	if (o) {
 		pthread_mutex_lock(&o->lock);
-		err = is_executed(o) ? -ETXTBSY : flush_object(o);
+		err = object_is_executed(o) ? -ETXTBSY : flush_object(o);
 		pthread_mutex_unlock(&o->lock);
 		if (err == -ETXTBSY) {
 			object_put(o);
@@ -358,6 +357,27 @@ int64_t on_truncate(struct job *j, struct place *p, const struct spec *s)
 	if (o)
 		err = truncate_held(o, err, length);
 	object_put(o);
+	return err;
+}
+
+/* What is passed through is the server's to cut, and to allocate. The descriptor may write. */
+static bool is_native_writer(struct job *j, const struct object *o)
+{
+	int flags = o->native ? fd_flags(j->call, (int)j->call->args[0]) : 0;
+
+	return o->native && (flags & O_ACCMODE) != O_RDONLY && o->writer;
+}
+
+static int64_t change_native(struct object *o, const uint64_t *a, bool allocate)
+{
+	int err = -EBADF;
+
+	pthread_mutex_lock(&o->lock);
+	if (o->writer && allocate)
+		err = pf_fallocate(o->writer, (int)a[1], (off_t)a[2], (off_t)a[3]);
+	else if (o->writer)
+		err = pf_ftruncate(o->writer, (off_t)a[1]);
+	pthread_mutex_unlock(&o->lock);
 	return err;
 }
 
@@ -377,6 +397,8 @@ int64_t on_ftruncate(struct job *j, struct object *o)
 		placeholder_end(j, o);
 		return err;
 	}
+	if (is_native_writer(j, o))
+		return change_native(o, j->call->args, false);
 	return o->kind == OBJECT_FILE ? CONTINUE : -EINVAL;
 }
 
@@ -433,6 +455,8 @@ static int64_t allocate_placeholder(struct job *j, struct object *o)
 
 int64_t on_fallocate(struct job *j, struct object *o)
 {
+	if (is_native_writer(j, o))
+		return change_native(o, j->call->args, true);
 	return o->through ? allocate_placeholder(j, o)
 			  : allocate_held(j, o, fd_flags(j->call, (int)j->call->args[0]));
 }

@@ -4,9 +4,9 @@
  *
  * what is opened   | what the program gets
  * -----------------|-----------------------------------------------------------------
- * a regular file   | its memfd, opened anew with the flags asked for; or a placeholder
- * a directory      | its private directory, which is empty
- * a fifo           | a fifo of ours that stands for it: the caller itself opens that
+ * a regular file   | its memfd, opened anew with the flags asked for; or a placeholder; or the file
+ * that | its server passes through to (native.c) a directory      | its private directory, which is
+ * empty a fifo           | a fifo of ours that stands for it: the caller itself opens that
  * anything, O_PATH | the stand-in, O_PATH
  * a device         | EACCES: as under nodev, which mounts of users have
  */
@@ -112,8 +112,9 @@ static int keep_handle(struct object *o, struct pf_file *file, int flags)
 	bool writes = (flags & O_ACCMODE) != O_RDONLY;
 	int err = 0;
 
-	if (writes)
+	if (writes && !o->native)
 		err = flush_begin(o);
+	o->unwritten = false;
 	if (!err && writes && !o->writer)
 		o->writer = pf__take(file, NULL);
 	else if (!err && !writes && !o->reader)
@@ -162,6 +163,46 @@ static int64_t give_file(struct job *j, struct object *o, struct pf_file *file, 
 		pthread_rwlock_unlock(turn);
 	atomic_fetch_sub(&o->holders, 1);
 	return give_fd(j, o, fd, flags);
+}
+
+static bool runs(struct pf__run *r, const void *inode)
+{
+	struct object *o = object_by_inode(r, inode);
+	bool yes = o && object_is_executed(o);
+
+	object_put(o);
+	return yes;
+}
+
+/* Takes file over, but for NOT_NATIVE. */
+#define NOT_NATIVE (INT64_MIN + 3)
+static int64_t give_native(struct job *j, const struct place *p, struct pf_file *file, int flags)
+{
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+	int fd = native_open(file, flags), err;
+	struct object *o;
+	int64_t result;
+
+	if (fd < 0)
+		return NOT_NATIVE;
+	err = writes && runs(j->r, file->of->inode) ? -ETXTBSY : 0;
+	if (!err)
+		err = object_of_native(j->r, p->m, file, p->path, &o);
+	if (err) {
+		close(fd);
+		pf_close(file);
+		return err;
+	}
+	o->used = run_now_ms();
+	pthread_mutex_lock(&o->lock);
+	err = keep_handle(o, file, flags);
+	object_watch(o, writes);
+	pthread_mutex_unlock(&o->lock);
+	if (err)
+		close(fd);
+	result = err ? err : give_fd(j, o, fd, flags);
+	object_put(o);
+	return result;
 }
 
 /* Takes file over, if it returns anything but -EMFILE: there is no room for one. */
@@ -281,6 +322,11 @@ static int64_t give_opened(struct job *j, const struct place *p, struct pf_file 
 	int64_t result;
 	int err;
 
+	if (native_wanted(file, flags)) {
+		result = give_native(j, p, file, flags);
+		if (result != NOT_NATIVE)
+			return result;
+	}
 	if (placeholder_wanted(j->r, file, flags)) {
 		result = give_placeholder(j, p, file, flags);
 		if (result != -EMFILE)
@@ -366,6 +412,11 @@ static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode
 	if (o->through) {
 		fd = placeholder_become_real(j, o);
 		return fd ? fd : give_fd(j, o, reopen_real(o, flags), flags);
+	}
+	if (o->native) {
+		fd = (flags & O_ACCMODE) == O_RDONLY || o->writer ? native_reopen(o, flags)
+								  : -EACCES;
+		return give_fd(j, o, fd, flags);
 	}
 	pthread_mutex_lock(&o->lock);
 	fd = !o->held ? -ENOENT

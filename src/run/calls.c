@@ -260,20 +260,26 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-int fd_flags(const struct pf__call *call, int fd)
+int fdinfo_flags(const char *path)
 {
-	char name[64], text[512], *flags;
-	PF_AUTO_CLOSE int info = -1;
+	PF_AUTO_CLOSE int info = open(path, O_RDONLY | O_CLOEXEC);
+	char text[512], *flags;
 	ssize_t n;
 
-	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)call->tid, fd);
-	info = open(name, O_RDONLY | O_CLOEXEC);
 	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
 	flags = strstr(text, "flags:");
 	return flags ? (int)strtoul(flags + 6, NULL, 8) : 0;
+}
+
+int fd_flags(const struct pf__call *call, int fd)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)call->tid, fd);
+	return fdinfo_flags(name);
 }
 
 /* O_PATH descriptors do for a few calls only. */

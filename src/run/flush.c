@@ -488,6 +488,11 @@ static void drain(struct pf__run *r, bool writes)
 				object_put(o);
 				continue;
 			}
+			if (o->native) {
+				atomic_store(&r->native_told, true);
+				object_put(o);
+				continue;
+			}
 			o->told = run_now_ms();
 			if (!pf__list_empty(&o->closing)) {
 				object_put(o);
@@ -639,6 +644,7 @@ static void *flush_loop(void *arg)
 {
 	struct pf__run *r = arg;
 	int64_t next = run_now_ms() + TIMER_MS;
+	int native = TIMER_MS;
 	unsigned turn = 0;
 
 	pthread_setname_np(pthread_self(), "pf-flush");
@@ -650,10 +656,12 @@ static void *flush_loop(void *arg)
 			left = 1;
 		else if (left > READERS_MS && atomic_load(&r->given))
 			left = READERS_MS;
+		left = left < native ? left : native;
 		poll(p, 2, left < 0 ? 0 : (int)left);
 		if (p[1].revents & POLLIN)
 			(void)!read(r->flush_wake, &(uint64_t){0}, sizeof(uint64_t));
 		flush_closed(r);
+		native = native_settle(r);
 		if (run_now_ms() < next)
 			continue;
 		next = run_now_ms() + TIMER_MS;

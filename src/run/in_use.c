@@ -8,18 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static void mark(struct pf__run *r, const char *name)
+/* /proc/PID/NAME */
+static void mark(struct pf__run *r, const char *pid, const char *name)
 {
+	char path[PATH_MAX];
 	struct stat st;
 	struct object *o;
 
-	if (stat(name, &st) < 0)
+	snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+	if (stat(path, &st) < 0)
 		return;
 	o = object_by_id(r, st.st_dev, st.st_ino);
-	if (o) {
+	if (o && o->native)
+		native_mark(o, (pid_t)strtol(pid, NULL, 10), name);
+	else if (o)
 		o->marked = r->sweep;
-		object_put(o);
-	}
+	object_put(o);
 }
 
 /* False: we are out of descriptors, or the like, and cannot say. */
@@ -34,9 +38,9 @@ static bool mark_fds(struct pf__run *r, const char *pid)
 	if (!d)
 		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
 	while (d && (e = readdir(d))) {
-		snprintf(name, sizeof name, "/proc/%s/fd/%s", pid, e->d_name);
+		snprintf(name, sizeof name, "fd/%s", e->d_name);
 		if (e->d_name[0] != '.')
-			mark(r, name);
+			mark(r, pid, name);
 	}
 	closedir(d);
 	return true;
@@ -45,7 +49,6 @@ static bool mark_fds(struct pf__run *r, const char *pid)
 /* Directories that any process has open or stands in. Our own are only ours. False: who knows? */
 static bool mark_once(struct pf__run *r)
 {
-	char name[PATH_MAX];
 	struct dirent *e;
 	DIR *d = opendir("/proc");
 	bool sure = d;
@@ -55,8 +58,7 @@ static bool mark_once(struct pf__run *r)
 
 		if (pid <= 0 || pid == getpid())
 			continue;
-		snprintf(name, sizeof name, "/proc/%s/cwd", e->d_name);
-		mark(r, name);
+		mark(r, e->d_name, "cwd");
 		sure &= mark_fds(r, e->d_name);
 	}
 	if (d)

@@ -137,10 +137,13 @@ struct object {
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
 	bool on_disk;           /* too large for memory: the stand-in is a file without a name */
 	bool exec;              /* has a name to be executed by */
-	int watch[2];           /* inotify's, of readers and writers; -1 */
-	struct pf_file *reader; /* keep the file open at the server */
-	struct pf_file *writer; /* and take what was written */
-	int base;               /* what the server has of a written file (base.c); -1 */
+	bool native;            /* the stand-in is the file that its server passes through to */
+	_Atomic bool unwritten; /* native: nobody has it open for writing any more */
+	_Atomic unsigned marked_writing; /* native: as marked, for writing */
+	int watch[2];                    /* inotify's, of readers and writers; -1 */
+	struct pf_file *reader;          /* keep the file open at the server */
+	struct pf_file *writer;          /* and take what was written */
+	int base;                        /* what the server has of a written file (base.c); -1 */
 	size_t base_size;
 	struct timespec mtime, ctime; /* the server's, when base was */
 	/* What hold_time() says of the mtime that the server has; stat() looks without the lock. */
@@ -209,6 +212,14 @@ void object_drop(struct object *o);
 /* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
 unsigned objects_sweep(struct pf__run *r, struct mount *m);
 
+/* The object of what file is open on by passthrough. 0 or errno. */
+int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+		     struct object **o);
+/* For native.c: those of an inode, by their by_inode, and out of all lists, under objects_lock; the
+ * end of one that nobody else knows. */
+struct pf__list *objects_of_inode(struct pf__run *r, const void *inode);
+void object_leave(struct pf__run *r, struct object *o);
+void object_free(struct object *o);
 /* The object of a new placeholder for file, which it takes over. 0 or errno. */
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **o);
@@ -219,6 +230,26 @@ bool objects_mark(struct pf__run *r);
 void objects_marked(void);
 bool object_is_open(const struct object *o); /* by any process */
 void object_undo(struct object *o); /* it was not given out: the caller has the file back */
+
+/* ---- files that are passed through (native.c) ------------------------------------------------ */
+
+/* Shall a program that opens file with these flags get the backing file? */
+bool native_wanted(const struct pf_file *file, int flags);
+/* A descriptor of it to be given out; negative errno: only its server may open it so. */
+int native_open(const struct pf_file *file, int flags);
+int native_reopen(const struct object *o, int flags); /* another of one that has no name */
+/* Referenced; NULL. The first under objects_lock; st: it has to be that backing file. */
+struct object *native_find(struct pf__run *r, const void *inode, const struct stat *st);
+struct object *native_by_inode(struct pf__run *r, const void *inode);
+/* Is /proc/TID/NAME ("fd/N") a descriptor that was given out, rather than another of the file? */
+bool native_is_given(pid_t tid, const char *name);
+/* The same for the sweep: o is in use. */
+void native_mark(struct object *o, pid_t tid, const char *name);
+/* For the flush thread: what was closed is closed at the server, too. In how many ms to come back.
+ */
+int native_settle(struct pf__run *r);
+/* Has any program this open for writing? */
+bool native_is_written(struct pf__run *r, const void *inode);
 
 /* ---- files held in memory (hold.c, flush.c) -------------------------------------------------- */
 
@@ -415,6 +446,7 @@ const struct spec *spec_of(int nr);
 enum pf__call_end call_end(struct job *j, int64_t result);
 /* The flags that a descriptor of the caller's was opened with; 0: it has none. */
 int fd_flags(const struct pf__call *call, int fd);
+int fdinfo_flags(const char *path); /* the same by its file in /proc/PID/fdinfo */
 /* Without a mount, and with nothing of one in anybody's hands. */
 bool nothing_is_ours(const struct pf__run *r);
 /* The caller's path: its length, or negative errno. */
@@ -488,6 +520,8 @@ int reopen_directory(const struct object *o, int flags);
 int open_to_read(struct job *j, const struct place *p, struct pf_file **file);
 /* ---- call_stat.c */
 int object_stat(struct job *j, struct object *o, struct stat *st);
+/* Does a program run from it? (call_names.c) */
+bool object_is_executed(const struct object *o);
 /* A file that may be executed, filled. 0 or errno. */
 int object_for_exec(struct job *j, struct place *p, struct object **o);
 
@@ -535,6 +569,9 @@ struct pf__run {
 	unsigned next_number;
 	_Atomic unsigned n_through; /* placeholders of files opened for writing */
 	_Atomic bool uses_aio;      /* a program uses io_submit(2) */
+	_Atomic unsigned n_native;  /* objects (native.c) */
+	_Atomic bool native_told;   /* one was closed */
+	int64_t native_next;        /* ms; the flush thread's */
 	/* Of what was opened for reading, and of what for writing, which may not wait. */
 	int inotify[2], flush_wake;
 	_Atomic int64_t flush_since; /* ms; when flush_lock was taken last */

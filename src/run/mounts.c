@@ -174,6 +174,7 @@ int pf__run_add(struct pf__run *r, struct pf_fs *fs, const char *mountpoint)
 		return pf__fail(-ENOMEM, "run:");
 	}
 	m->state = MOUNT_READY;
+	atomic_store(&fs->super->io->shared, true);
 	atomic_store(&m->fs, fs);
 	publish(r, m);
 	return 0;
@@ -275,6 +276,7 @@ static void *await_init(void *arg)
 		pthread_rwlock_wrlock(&r->mounts_lock); /* who reads the table */
 		describe(m, &fs->super->mount);
 		pthread_rwlock_unlock(&r->mounts_lock);
+		atomic_store(&fs->super->io->shared, true);
 		atomic_store_explicit(&m->fs, fs, memory_order_release);
 	}
 	pthread_cond_broadcast(&m->ready);

@@ -63,7 +63,7 @@ static struct pf__list *id_bucket(struct pf__run *r, dev_t dev, ino_t ino)
 	return &r->by_id[pf__hash_u64(r->seed, ino ^ (uint64_t)dev << 40) % OBJECT_BUCKETS];
 }
 
-static struct pf__list *inode_bucket(struct pf__run *r, const void *inode)
+struct pf__list *objects_of_inode(struct pf__run *r, const void *inode)
 {
 	return &r->by_inode[pf__hash_u64(r->seed, (uintptr_t)inode) % OBJECT_BUCKETS];
 }
@@ -75,7 +75,8 @@ struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
 	struct object *found = NULL;
 	struct pf__list *pos, *head = id_bucket(r, dev, ino);
 
-	if (dev != r->memfd_dev && dev != r->private_dev && dev != atomic_load(&r->disk_dev))
+	if (dev != r->memfd_dev && dev != r->private_dev && dev != atomic_load(&r->disk_dev) &&
+	    !atomic_load(&r->n_native))
 		return NULL;
 	pthread_mutex_lock(&r->objects_lock);
 	pf__list_for_each (pos, head) {
@@ -93,12 +94,12 @@ struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
 
 static struct object *find_inode(struct pf__run *r, const void *inode)
 {
-	struct pf__list *pos, *head = inode_bucket(r, inode);
+	struct pf__list *pos, *head = objects_of_inode(r, inode);
 
 	pf__list_for_each (pos, head) {
 		struct object *o = pf__list_entry(pos, struct object, by_inode);
 
-		if (o->inode == inode && !o->through) {
+		if (o->inode == inode && !o->through && !o->native) {
 			atomic_fetch_add(&o->refs, 1);
 			return o;
 		}
@@ -118,7 +119,7 @@ struct object *object_by_inode(struct pf__run *r, const void *inode)
 
 bool placeholder_exists(struct pf__run *r, const void *inode)
 {
-	struct pf__list *pos, *head = inode_bucket(r, inode);
+	struct pf__list *pos, *head = objects_of_inode(r, inode);
 	bool found = false;
 
 	pthread_mutex_lock(&r->objects_lock);
@@ -134,12 +135,17 @@ bool placeholder_exists(struct pf__run *r, const void *inode)
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
 {
 	char path[96];
+	struct object *o;
 	struct stat st;
 
 	if (!atomic_load_explicit(&r->given, memory_order_relaxed))
 		return NULL;
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
-	return stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
+	o = stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
+	if (!o || !o->native || native_is_given(tid, name))
+		return o;
+	object_put(o);
+	return NULL;
 }
 
 struct object *object_of_fd(struct pf__run *r, const struct pf__call *call, int fd)
@@ -214,6 +220,12 @@ static int make_file(struct object *o, struct pf_file *file, bool empty)
 	return 0;
 }
 
+static int make_native(struct object *o, const struct pf_file *file)
+{
+	o->fd = fd_reopen(pf__file_backing(file), O_PATH);
+	return o->fd < 0 ? o->fd : 0;
+}
+
 static int make_directory(struct object *o)
 {
 	struct pf__run *r = o->run;
@@ -231,24 +243,31 @@ static int make_directory(struct object *o)
 }
 
 /*
- * Each object has a descriptor of ours, each that may be written to a second one (the base).
+ * Each object has a descriptor of ours, each that may be written to a second one (the base); one
+ * that is passed through has those of its handles besides, and the registered one.
  * Without any left nothing would work, not even to see who has files open; so they leave us some.
  */
+static unsigned n_fds(const struct pf__run *r)
+{
+	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) +
+	       3 * atomic_load(&r->n_native);
+}
+
 bool objects_full(const struct pf__run *r)
 {
-	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) >= r->max_fds;
+	return n_fds(r) >= r->max_fds;
 }
 
 /* Where a program works it shall get to also then. */
 static bool directories_full(const struct pf__run *r, bool work)
 {
-	return atomic_load(&r->n_objects) + atomic_load(&r->n_written) >=
-	       r->max_fds + r->max_fds / (work ? 8 : 16);
+	return n_fds(r) >= r->max_fds + r->max_fds / (work ? 8 : 16);
 }
 
 /* What an object is made for. */
 #define FOR_WORK        (1u << 0) /* a working directory */
 #define FOR_PLACEHOLDER (1u << 1)
+#define FOR_NATIVE      (1u << 2)
 
 static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 {
@@ -258,8 +277,10 @@ static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 	if (o->kind == OBJECT_DIR ? directories_full(o->run, what & FOR_WORK)
 				  : objects_full(o->run))
 		return -ENFILE;
-	err =
-	    o->kind == OBJECT_DIR ? make_directory(o) : make_file(o, file, what & FOR_PLACEHOLDER);
+	o->native = what & FOR_NATIVE;
+	err = o->kind == OBJECT_DIR ? make_directory(o)
+	      : o->native           ? make_native(o, file)
+				    : make_file(o, file, what & FOR_PLACEHOLDER);
 	if (err)
 		return err;
 	if (fstat(o->fd, &st) < 0)
@@ -284,7 +305,7 @@ static void remove_link(struct object *o)
 }
 
 /* Nobody else knows it. */
-static void object_free(struct object *o)
+void object_free(struct object *o)
 {
 	struct pf__run *r = o->run;
 	char name[32];
@@ -301,6 +322,9 @@ static void object_free(struct object *o)
 		close(o->real);
 	if (o->handle)
 		pf_close(o->handle);
+	for (int i = 0; i < 2; i++) /* else they would stay as long as the backing file */
+		if (o->native && o->watch[i] >= 0)
+			inotify_rm_watch(r->inotify[i], o->watch[i]);
 	if (o->fd >= 0)
 		close(o->fd);
 	if (o->fresh >= 0)
@@ -366,13 +390,14 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 static void enter(struct pf__run *r, struct object *o)
 {
 	pf__list_add_head(id_bucket(r, o->dev, o->ino), &o->by_id);
-	pf__list_add_head(inode_bucket(r, o->inode), &o->by_inode);
+	pf__list_add_head(objects_of_inode(r, o->inode), &o->by_inode);
 	pf__list_add_tail(&r->objects, &o->all);
 	r->n_objects++;
+	r->n_native += o->native;
 }
 
 /* Under objects_lock. */
-static void leave(struct pf__run *r, struct object *o)
+void object_leave(struct pf__run *r, struct object *o)
 {
 	pf__list_del(&o->by_id);
 	pf__list_del(&o->by_inode);
@@ -380,6 +405,7 @@ static void leave(struct pf__run *r, struct object *o)
 	pf__list_del(&o->by_watch[1]);
 	pf__list_del(&o->all);
 	r->n_objects--;
+	r->n_native -= o->native;
 }
 
 static struct pf__list *watch_bucket(struct pf__run *r, bool writes, int watch)
@@ -443,7 +469,7 @@ int object_of_directory(struct pf__run *r, struct mount *m, struct pf_file *file
 			struct object **out)
 {
 	struct object *found = NULL;
-	struct pf__list *pos, *head = inode_bucket(r, file->of->inode);
+	struct pf__list *pos, *head = objects_of_inode(r, file->of->inode);
 	int err = 0;
 
 	pthread_mutex_lock(&r->objects_lock);
@@ -500,6 +526,37 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 	return 0;
 }
 
+int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+		     struct object **out)
+{
+	struct object *o, *other;
+	struct stat st;
+	int err;
+
+	if (fstat(pf__file_backing(file), &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&r->objects_lock);
+	o = native_find(r, file->of->inode, &st);
+	pthread_mutex_unlock(&r->objects_lock);
+	*out = o;
+	if (o)
+		return 0;
+	if (objects_full(r))
+		make_room(r);
+	o = object_new(r, m, file, path, FOR_NATIVE, &err);
+	if (!o)
+		return err;
+	pthread_mutex_lock(&r->objects_lock);
+	other = native_find(r, o->inode, &st);
+	if (!other)
+		enter(r, o);
+	pthread_mutex_unlock(&r->objects_lock);
+	if (other)
+		object_free(o);
+	*out = other ? other : o;
+	return 0;
+}
+
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **out)
 {
@@ -524,7 +581,7 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 void object_undo(struct object *o)
 {
 	pthread_mutex_lock(&o->run->objects_lock);
-	leave(o->run, o);
+	object_leave(o->run, o);
 	pthread_mutex_unlock(&o->run->objects_lock);
 	if (writes(o->through))
 		atomic_fetch_sub(&o->run->n_through, 1);
@@ -638,7 +695,7 @@ static bool in_use(const struct object *o, int64_t began, bool all, bool marks)
 {
 	if (!all && o->used >= began - SWEEP_KEEP_MS)
 		return true;
-	if (o->kind == OBJECT_DIR || o->as_path || o->through)
+	if (o->kind == OBJECT_DIR || o->as_path || o->through || o->native)
 		return !marks || o->marked == o->run->sweep;
 	return hold_in_use(o);
 }
@@ -658,7 +715,7 @@ static void take_unused(struct pf__run *r, const struct mount *m, int64_t began,
 		/* Somebody shall be told yet. */
 		if (o->error && !m && began - o->used < ERROR_KEEP_MS)
 			continue;
-		leave(r, o);
+		object_leave(r, o);
 		pf__list_add_tail(dead, &o->all);
 	}
 }
@@ -670,11 +727,12 @@ void object_drop(struct object *o)
 
 	pthread_mutex_lock(&r->objects_lock);
 	drop = atomic_load(&o->refs) == 2 && !o->as_path && !o->written && !o->error &&
+	       !o->native &&
 	       (o->kind == OBJECT_DIR ? !o->worked_in
 		: o->through          ? o->over
 				      : !hold_in_use(o));
 	if (drop) {
-		leave(r, o);
+		object_leave(r, o);
 	}
 	pthread_mutex_unlock(&r->objects_lock);
 	if (drop)

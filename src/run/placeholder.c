@@ -99,8 +99,8 @@ bool placeholder_wanted(struct pf__run *r, struct pf_file *file, int flags)
 	    pf__inode_type(file->of->inode) != S_IFREG)
 		return false;
 	/* As others have it, so that all see the same. */
-	if (!file->of->io.wants_direct && !(flags & O_DSYNC) && !is_too_large(r, file, flags) &&
-	    !placeholder_exists(r, file->of->inode))
+	if (!file->of->io.wants_direct && !native_wanted(file, flags) && !(flags & O_DSYNC) &&
+	    !is_too_large(r, file, flags) && !placeholder_exists(r, file->of->inode))
 		return false;
 	return !is_held(r, file->of->inode);
 }

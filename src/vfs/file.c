@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vfs/file.h"
+#include "io/backing.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -18,6 +19,13 @@ void pf__from_open(struct pf__from *f, struct pf__open_file *of)
 	f->super = of->super;
 	f->dir = of->inode;
 	pf__caller_of(&of->view, &f->caller);
+}
+
+int pf__file_backing(const struct pf_file *file)
+{
+	const struct pf__io_file *io = &file->of->io;
+
+	return io->backing && io->ops == &pf__io_passthrough ? io->backing->fd : -1;
 }
 
 static bool may_access(const struct pf__open_file *of, unsigned need)

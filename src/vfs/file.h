@@ -62,6 +62,8 @@ uint32_t pf__wire_flags(int flags);
 int pf__file_as(const struct pf_fs *view, struct pf_file *file, struct pf_file **out);
 /* The same inode opened once more, whatever its name is by now. 0 or errno. */
 int pf__open_again(struct pf_fs *view, struct pf_file *file, int flags, struct pf_file **out);
+/* Where reads and writes pass through to a backing file: its server's descriptor of it. -1. */
+int pf__file_backing(const struct pf_file *file);
 void pf__open_file_put(struct pf__open_file *of); /* the last one sends RELEASE in the background */
 
 #endif

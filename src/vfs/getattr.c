@@ -74,6 +74,7 @@ int pf__getattr(const struct pf__from *f, struct pf__inode *inode, uint32_t need
 		if (err == -EINTR)
 			return err;
 	}
+	pf__io_backing_look(f->super->io, inode);
 	if (pf__inode_attr(inode, need, pf__now_coarse(), out))
 		return 0;
 	return pf__getattr_ask(f, inode, file, out);
@@ -127,8 +128,10 @@ static int stat_path(struct pf_fs *fs, const char *path, unsigned walk, const ch
 {
 	struct pf__attr a;
 	struct pf__from f;
-	int r = pf__walk_attr(fs, path, walk, PF_ATTR_ALL, &a);
+	int r = 0;
 
+	if (atomic_load(&fs->super->stopped) || !pf__io_backing_any(fs->super->io))
+		r = pf__walk_attr(fs, path, walk, PF_ATTR_ALL, &a);
 	if (r == 0) {
 		r = pf__from_fs(&f, fs);
 		if (!r)

@@ -172,6 +172,7 @@ static int statx_inode(const struct pf__from *f, struct pf__inode *inode, int fl
 		return -EIO;
 	if (pf__conn_nosys(f->super->conn, FUSE_STATX))
 		mask &= ~STATX_BTIME;
+	pf__io_backing_look(f->super->io, inode);
 	if (have(f->super, inode, flags, mask, x))
 		return 0;
 	if (mask & STATX_BTIME)

@@ -4,11 +4,10 @@
  * which Debian's libfuse does not know): passthrough_server [-o WORD,...] DIR MOUNTPOINT
  *   direct       with FOPEN_DIRECT_IO: reads and writes come to us
  *   none         no passthrough: reads and writes come to us, cached as the client likes
- *   rdwr         what is registered is opened for reading and writing; else it is O_PATH
- *   timeout=S    names and attributes are valid for so long (1)
- *   allow_other, default_permissions   for the mount
- * It stays in the foreground, and serves one request after the other. As root it runs with the
- * kernel's client, too.
+ *   descriptor   what is registered is what the file is opened by first; else, for root, it is
+ * O_PATH timeout=S    names and attributes are valid for so long (1) allow_other  for the mount,
+ * which has default_permissions It stays in the foreground, and serves one request after the other.
+ * As root it runs with the kernel's client, too.
  */
 #include "proto/wire.h"
 #include <dirent.h>
@@ -40,8 +39,8 @@ struct node {
 	ino_t ino;
 	int fd; /* O_PATH */
 	uint64_t lookups;
-	unsigned opens;    /* by passthrough */
-	int backing, rdwr; /* registered then: id, and what it is open by (-1: fd itself) */
+	unsigned opens; /* by passthrough */
+	int backing;    /* the id that it is registered by then */
 };
 
 /* A directory being read. */
@@ -50,7 +49,7 @@ struct listing {
 };
 
 static struct {
-	bool direct, none, rdwr;
+	bool direct, none, descriptor;
 	unsigned timeout;
 } how = {.timeout = 1};
 static int device;
@@ -116,7 +115,7 @@ static struct node *node_get(int fd, const struct stat *st)
 	n = calloc(1, sizeof *n);
 	if (!n)
 		exit(4);
-	*n = (struct node){*head, st->st_dev, st->st_ino, fd, 1, 0, 0, -1};
+	*n = (struct node){*head, st->st_dev, st->st_ino, fd, 1, 0, 0};
 	*head = n;
 	return n;
 }
@@ -370,16 +369,15 @@ static void do_xattr(struct request *r, struct node *n)
 /* ---- open files ------------------------------------------------------------------------------ */
 
 /* The file is registered while it is open: one id for all who have it open. */
-static void backing_begin(struct node *n)
+static void backing_begin(struct node *n, int fd)
 {
 	struct fuse_backing_map map = {.fd = n->fd};
 
 	if (n->opens++)
 		return;
-	if (how.rdwr)
-		n->rdwr = open(path_of(n), O_RDWR | O_CLOEXEC);
-	if (n->rdwr >= 0)
-		map.fd = n->rdwr;
+	/* Others may have no right to open it anew. */
+	if (how.descriptor || geteuid())
+		map.fd = fd;
 	n->backing = ioctl(device, FUSE_DEV_IOC_BACKING_OPEN, &map);
 }
 
@@ -391,9 +389,6 @@ static void backing_end(struct node *n)
 		return;
 	if (n->backing > 0)
 		ioctl(device, FUSE_DEV_IOC_BACKING_CLOSE, &id);
-	if (n->rdwr >= 0)
-		close(n->rdwr);
-	n->rdwr = -1;
 	n->backing = 0;
 }
 
@@ -406,7 +401,7 @@ static struct fuse_open_out opened(struct node *n, int fd)
 		out.open_flags |= FOPEN_DIRECT_IO;
 	if (!negotiated)
 		return out;
-	backing_begin(n);
+	backing_begin(n, fd);
 	if (n->backing > 0) {
 		out.open_flags |= FOPEN_PASSTHROUGH;
 		out.backing_id = n->backing;
@@ -715,8 +710,8 @@ static void read_options(char *text)
 			how.direct = true;
 		else if (!strcmp(w, "none"))
 			how.none = true;
-		else if (!strcmp(w, "rdwr"))
-			how.rdwr = true;
+		else if (!strcmp(w, "descriptor"))
+			how.descriptor = true;
 		else if (!strncmp(w, "timeout=", 8))
 			how.timeout = (unsigned)atoi(w + 8);
 		else
@@ -732,7 +727,8 @@ static int do_mount(const char *dir)
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (device < 0)
 		return -1;
-	snprintf(text, sizeof text, "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", device,
+	snprintf(text, sizeof text,
+		 "fd=%d,rootmode=40000,default_permissions,user_id=%u,group_id=%u%s", device,
 		 geteuid(), getegid(), mount_options);
 	return mount(dir, mountpoint, "fuse.passthrough", MS_NOSUID | MS_NODEV, text);
 }
@@ -763,7 +759,6 @@ int main(int argc, char **argv)
 	umask(0);
 	mountpoint = argv[2];
 	root.fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
-	root.rdwr = -1;
 	if (root.fd < 0 || do_mount(argv[1]) < 0) {
 		fprintf(stderr, "passthrough_server: %s\n", strerror(errno));
 		return 1;
