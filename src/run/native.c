@@ -129,8 +129,12 @@ static void sweep(struct pf__run *r)
 	pf__list_for_each_safe (pos, tmp, &r->objects) {
 		struct object *o = pf__list_entry(pos, struct object, all);
 
-		if (!marks || !o->native || o->used >= began - KEEP_MS || atomic_load(&o->refs) > 1)
+		if (!o->native)
 			continue;
+		if (!marks || o->used >= began - KEEP_MS || atomic_load(&o->refs) > 1) {
+			atomic_store(&r->native_told, true); /* another time */
+			continue;
+		}
 		o->unwritten = o->writer && o->marked_writing != r->sweep;
 		if (o->marked == r->sweep)
 			continue;
