@@ -73,7 +73,12 @@ static int attach(struct mock *m, struct pf__transport *t, const struct pf_optio
 
 int mock_backing_open(struct mock *m, int fd)
 {
-	return pf__backings_add(m->backings, fd);
+	return pf__backings_add(m->backings, fd, true);
+}
+
+int mock_backing_open_weak(struct mock *m, int fd)
+{
+	return pf__backings_add(m->backings, fd, false);
 }
 
 int mock_backing_close(struct mock *m, int id)

@@ -168,6 +168,8 @@ void mock_notify_delete(struct mock *m, uint64_t parent, uint64_t child, const c
 
 /* As the ioctls of a launched server: an id or negative errno. */
 int mock_backing_open(struct mock *m, int fd);
+/* By a server that may do less than we. */
+int mock_backing_open_weak(struct mock *m, int fd);
 int mock_backing_close(struct mock *m, int id);
 
 /* ---- bodies */

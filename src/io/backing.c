@@ -49,6 +49,8 @@ int pf__backing_reopen(const struct pf__backing *b, int flags)
 	char link[32];
 	int fd;
 
+	if (!b->as_we && !pf__backing_suffices(b, flags))
+		return -EACCES;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", b->fd);
 	/* Its server may have a lease on it: then this would wait for what it does about that. */
 	fd = open(link, (flags & kept) | O_NONBLOCK | O_CLOEXEC);
@@ -167,7 +169,7 @@ static int copy_of(int fd)
 	return copy;
 }
 
-static struct pf__backing *backing_new(int fd, int *err)
+static struct pf__backing *backing_new(int fd, bool as_we, int *err)
 {
 	struct pf__backing *b = pf__calloc(1, sizeof *b);
 
@@ -175,6 +177,7 @@ static struct pf__backing *backing_new(int fd, int *err)
 	if (!b)
 		return NULL;
 	atomic_init(&b->refs, 1);
+	b->as_we = as_we;
 	b->fd = copy_of(fd);
 	if (b->fd >= 0)
 		return b;
@@ -219,7 +222,7 @@ static int enter(struct pf__backings *t, struct pf__backing *b)
 	return (int)++t->next;
 }
 
-int pf__backings_add(struct pf__backings *t, int fd)
+int pf__backings_add(struct pf__backings *t, int fd, bool as_we)
 {
 	int err = pf__backings_allowed(t), id;
 	struct pf__backing *b;
@@ -228,7 +231,7 @@ int pf__backings_add(struct pf__backings *t, int fd)
 		err = check_file(fd);
 	if (err)
 		return err;
-	b = backing_new(fd, &err);
+	b = backing_new(fd, as_we, &err);
 	if (!b)
 		return err;
 	pf__mutex_lock(&t->lock);

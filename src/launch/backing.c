@@ -3,6 +3,7 @@
 #include "proto/wire.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -19,6 +20,38 @@ static int get_fd(const struct pf__call *call, int fd)
 	return copy < 0 ? -EBADF : copy;
 }
 
+/* Who it acts as, and what it may do: from /proc/PID/status. */
+struct rights {
+	unsigned uid; /* of the file system */
+	uint64_t capabilities;
+};
+
+static bool rights_of(pid_t tid, struct rights *r)
+{
+	char path[48], line[256];
+	bool uid = false, capabilities = false;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f)) {
+		uid |= sscanf(line, "Uid: %*u %*u %*u %u", &r->uid) == 1;
+		capabilities |= sscanf(line, "CapEff: %" SCNx64, &r->capabilities) == 1;
+	}
+	if (f)
+		fclose(f);
+	return uid && capabilities;
+}
+
+/* We open with our rights what it has registered: that shall not help it to what is not its own. */
+static bool may_as_much_as_we(const struct pf__call *call)
+{
+	struct rights its, ours;
+
+	return rights_of(call->tid, &its) && rights_of(getpid(), &ours) && its.uid == ours.uid &&
+	       !(ours.capabilities & ~its.capabilities);
+}
+
 int pf__device_backing_open(const struct pf__call *call, struct pf__backings *t)
 {
 	int err = pf__backings_allowed(t), fd;
@@ -33,7 +66,7 @@ int pf__device_backing_open(const struct pf__call *call, struct pf__backings *t)
 	fd = get_fd(call, map.fd);
 	if (fd < 0)
 		return fd;
-	err = pf__backings_add(t, fd);
+	err = pf__backings_add(t, fd, may_as_much_as_we(call));
 	close(fd);
 	return err;
 }

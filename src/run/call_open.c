@@ -413,11 +413,8 @@ static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode
 		fd = placeholder_become_real(j, o);
 		return fd ? fd : give_fd(j, o, reopen_real(o, flags), flags);
 	}
-	if (o->native) {
-		fd = (flags & O_ACCMODE) == O_RDONLY || o->writer ? native_reopen(o, flags)
-								  : -EACCES;
-		return give_fd(j, o, fd, flags);
-	}
+	if (o->native)
+		return give_fd(j, o, native_reopen(o, flags), flags);
 	pthread_mutex_lock(&o->lock);
 	fd = !o->held ? -ENOENT
 	     : (flags & O_ACCMODE) == O_RDONLY || o->written

@@ -237,7 +237,7 @@ void object_undo(struct object *o); /* it was not given out: the caller has the 
 bool native_wanted(const struct pf_file *file, int flags);
 /* A descriptor of it to be given out; negative errno: only its server may open it so. */
 int native_open(const struct pf_file *file, int flags);
-int native_reopen(const struct object *o, int flags); /* another of one that has no name */
+int native_reopen(struct object *o, int flags); /* another of one that has no name */
 /* Referenced; NULL. The first under objects_lock; st: it has to be that backing file. */
 struct object *native_find(struct pf__run *r, const void *inode, const struct stat *st);
 struct object *native_by_inode(struct pf__run *r, const void *inode);

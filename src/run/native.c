@@ -52,9 +52,17 @@ int native_open(const struct pf_file *file, int flags)
 	return reopen(pf__file_backing(file), flags);
 }
 
-int native_reopen(const struct object *o, int flags)
+/* With the rights that its handles have: ours may be more than its server's. */
+int native_reopen(struct object *o, int flags)
 {
-	return reopen(o->fd, flags);
+	int wants = flags & O_ACCMODE, has;
+	bool may;
+
+	pthread_mutex_lock(&o->lock);
+	has = o->writer ? pf_getfl(o->writer) & O_ACCMODE : O_RDONLY;
+	may = wants == has ? o->writer || o->reader : has == O_RDWR || (!wants && o->reader);
+	pthread_mutex_unlock(&o->lock);
+	return may ? reopen(o->fd, flags) : -EACCES;
 }
 
 static bool is_marked(pid_t tid, const char *name, int *flags)

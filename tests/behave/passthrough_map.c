@@ -147,6 +147,31 @@ static void rights_of_the_descriptor(void **state)
 	end(&t);
 }
 
+/* One that may do less than we does not get at more by us than it has. */
+static void rights_of_the_server(void **state)
+{
+	struct through t;
+	int fd;
+
+	begin(&t, 0, 0);
+	t.d->backing_id = mock_backing_open_weak(t.m, t.fd);
+	ok(pf_close(opened(&t, O_RDWR)));
+	fd = open(t.path, O_RDONLY | O_CLOEXEC);
+	t.d->backing_id = mock_backing_open_weak(t.m, fd);
+	close(fd);
+	ok(pf_close(opened(&t, O_RDONLY)));
+	refused(&t);
+	fd = open(t.path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	t.d->backing_id = mock_backing_open_weak(t.m, fd);
+	close(fd);
+	refused(&t);
+	fd = open(t.path, O_PATH | O_CLOEXEC);
+	t.d->backing_id = mock_backing_open_weak(t.m, fd);
+	close(fd);
+	refused(&t);
+	end(&t);
+}
+
 /* The server has a lease on it: nobody waits for what it does about that. */
 static void leased(void **state)
 {
@@ -221,6 +246,7 @@ int main(int argc, char **argv)
 	    timed(cut_below_a_mapping),
 	    timed(another_bus_error_kills),
 	    timed(rights_of_the_descriptor),
+	    timed(rights_of_the_server),
 	    timed(leased),
 	    timed(server_dies),
 	    timed(stopped_while_mapped),
