@@ -351,8 +351,13 @@ void pf_read_return(struct pf_borrow *borrow);
  * not be. Bytes beyond the end of the file are zero and never written. The file counts as open
  * until pf_munmap(), which must come before pf_stop(). Errors: as mmap(2); EINVAL for PROT_EXEC and
  * for flags beside MAP_NORESERVE and MAP_POPULATE, which change nothing; ENODEV for MAP_SHARED
- * where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP; ENOMEM when length is more than
- * half of cache_bytes, or there is no room.
+ * where the server wants direct I/O without DIRECT_IO_ALLOW_MMAP, or passes others through; ENOMEM
+ * when length is more than half of cache_bytes, or there is no room.
+ *
+ * Where the server passes the open through (FOPEN_PASSTHROUGH) it is the backing file that is
+ * mapped, as the kernel maps files: all changes are seen at once by everybody, and the limits above
+ * do not hold. Behind its end, also where somebody cuts it later, there are zeros, by a SIGBUS
+ * handler that this call puts in, and that passes on all other signals to the one before it.
  */
 struct pf_mapping;
 int pf_mmap(struct pf_file *file, size_t length, int prot, int flags, off_t offset,

@@ -63,6 +63,8 @@ static void say_negotiated(const struct out *o, const struct pf__super *s)
 	say(o, "max_background", "%u", g->max_background);
 	say(o, "congestion_threshold", "%u", g->congestion_threshold);
 	say(o, "time_gran", "%u", g->time_gran);
+	if (g->dialect.flags & FUSE_PASSTHROUGH)
+		say(o, "max_stack_depth", "%u", g->max_stack_depth);
 	say(o, "request_timeout", "%u", g->request_timeout);
 	say(o, "name_max", "%u", g->dialect.name_max);
 	say(o, "transport", "%s", s->transport);
