@@ -201,6 +201,7 @@ static int64_t give_native(struct job *j, const struct place *p, struct pf_file 
 	if (err)
 		close(fd);
 	result = err ? err : give_fd(j, o, fd, flags);
+	o->used = run_now_ms(); /* who looks for it now finds it */
 	object_put(o);
 	return result;
 }

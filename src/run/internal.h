@@ -248,6 +248,8 @@ void native_mark(struct object *o, pid_t tid, const char *name);
 /* For the flush thread: what was closed is closed at the server, too. In how many ms to come back.
  */
 int native_settle(struct pf__run *r);
+/* No further object can be had: wait a little for those that were closed. */
+void native_make_room(struct pf__run *r);
 /* Has any program this open for writing? */
 bool native_is_written(struct pf__run *r, const void *inode);
 

@@ -17,6 +17,7 @@
 #include "vfs/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,9 +25,8 @@
 #define LEAST_MS 50   /* between two looks into /proc */
 #define MOST_MS  1000 /* a close of which nobody told is found by then */
 #define SHARE    10   /* of the time that it may take: one part */
-#define KEEP_MS                                                                                    \
-	100 /* it was given out, and is perhaps not there yet; our clock is a coarse one           \
-	     */
+#define KEEP_MS  20   /* it was given out while we looked, perhaps: our clock is coarse */
+#define ROOM_MS  400  /* to wait for others' descriptors to be closed at the server */
 
 bool native_wanted(const struct pf_file *file, int flags)
 {
@@ -153,6 +153,17 @@ static void sweep(struct pf__run *r)
 	objects_marked();
 	while ((l = pf__list_pop(&dead)))
 		object_free(pf__list_entry(l, struct object, all));
+}
+
+void native_make_room(struct pf__run *r)
+{
+	for (int ms = 0; objects_full(r) && atomic_load(&r->n_native) && ms < ROOM_MS;
+	     ms += KEEP_MS) {
+		pf__call_blocks();
+		sweep(r);
+		if (objects_full(r))
+			poll(NULL, 0, KEEP_MS);
+	}
 }
 
 /* Nobody writes to it any more, though some may read. */

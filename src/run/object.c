@@ -457,6 +457,7 @@ static void make_room(struct pf__run *r)
 	int64_t before = atomic_load(&r->full_until), now = run_now_ms();
 	unsigned n = atomic_load(&r->n_objects);
 
+	native_make_room(r);
 	if (now < before || !atomic_compare_exchange_strong(&r->full_until, &before, now + FULL_MS))
 		return;
 	if (objects_sweep(r, NULL) < n - n / 8)

@@ -510,6 +510,88 @@ static void whatever_the_cache_option(void **state)
 	}
 }
 
+/* ---- all at once */
+
+struct crowd {
+	struct through *t;
+	pthread_t thread;
+	_Atomic bool *over;
+	unsigned opened, refused;
+	bool wrong;
+};
+
+static bool read_byte(struct pf_file *f, uint64_t at)
+{
+	unsigned char c = 0;
+
+	return pf_pread(f, &c, 1, (off_t)at) == 1 && c == mock_data_byte(0, at);
+}
+
+static void *open_and_read(void *arg)
+{
+	struct crowd *c = arg;
+	struct pf_mapping *map;
+	struct pf_file *f;
+
+	for (uint64_t i = 0; !atomic_load(c->over); i++) {
+		int r = pf_open(c->t->m->fs, "foo", O_RDONLY, 0, &f);
+
+		c->wrong |= r && r != -EIO;
+		c->refused += r == -EIO;
+		c->opened += !r;
+		if (r)
+			continue;
+		c->wrong |= !read_byte(f, i * 37 % SIZE);
+		if (i % 5 == 0 && !pf_mmap(f, PAGE, PROT_READ, MAP_SHARED, 0, &map)) {
+			c->wrong |=
+			    *(unsigned char *)pf_mapping_address(map) != mock_data_byte(0, 0);
+			c->wrong |= pf_munmap(map) != 0;
+		}
+		c->wrong |= pf_close(f) != 0;
+	}
+	return NULL;
+}
+
+/* Opens of all kinds beside each other, as the server likes: each is refused or right. */
+static void a_crowd(void **state)
+{
+	static const uint32_t kinds[] = {FOPEN_PASSTHROUGH, 0, FOPEN_DIRECT_IO,
+					 FOPEN_PASSTHROUGH | FOPEN_DIRECT_IO};
+	_Atomic bool over = false;
+	struct crowd crowd[4];
+	struct through t;
+
+	begin(&t, FUSE_DIRECT_IO_ALLOW_MMAP, 0);
+	for (unsigned i = 0; i < SIZE; i++) {
+		unsigned char c = mock_data_byte(0, i);
+
+		assert_int_equal(pwrite(t.fd, &c, 1, (off_t)i), 1);
+	}
+	for (int i = 0; i < 4; i++) {
+		crowd[i] = (struct crowd){.t = &t, .over = &over};
+		assert_int_equal(pthread_create(&crowd[i].thread, NULL, open_and_read, &crowd[i]),
+				 0);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		struct timespec while_ = {.tv_nsec = 3 * MS};
+		int id = mock_backing_open(t.m, t.fd);
+
+		pthread_mutex_lock(&t.m->lock);
+		t.d->open_flags = kinds[i % 4];
+		t.d->backing_id = id;
+		pthread_mutex_unlock(&t.m->lock);
+		nanosleep(&while_, NULL);
+		ok(mock_backing_close(t.m, id));
+	}
+	over = true;
+	for (int i = 0; i < 4; i++) {
+		pthread_join(crowd[i].thread, NULL);
+		assert_false(crowd[i].wrong);
+		assert_true(crowd[i].opened > 0);
+	}
+	end(&t);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -533,6 +615,7 @@ int main(int argc, char **argv)
 	    timed(sync_writes_need_no_request),
 	    timed(cached_data_goes),
 	    timed(whatever_the_cache_option),
+	    timed(a_crowd),
 	};
 
 	return run_cached_tests(argc, argv, tests);
