@@ -61,10 +61,12 @@ static uint64_t version(const struct pf__inode *inode)
 }
 
 /* Under the stripe. Nobody sees the words before store_end(). */
-static void store_begin(struct pf__inode *inode, const struct pf__attr *a)
+static void store_begin(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
 {
 	uint64_t words[PF_ATTR_WORDS];
 
+	if (pf__is_shown(c))
+		pf__shown_attr(c, inode, &a->attr);
 	memcpy(words, a, sizeof words);
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
@@ -76,9 +78,9 @@ static void store_end(struct pf__inode *inode)
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELEASE);
 }
 
-static void store(struct pf__inode *inode, const struct pf__attr *a)
+static void store(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
 {
-	store_begin(inode, a);
+	store_begin(c, inode, a);
 	store_end(inode);
 }
 
@@ -162,7 +164,7 @@ void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fu
 	a.valid_until = valid_until;
 	a.version = version_of(c, sample);
 	a.invalid = invalid;
-	store(inode, &a); /* nobody else knows the inode yet */
+	store(c, inode, &a); /* nobody else knows the inode yet */
 }
 
 static bool same_mtime(const struct fuse_attr *a, const struct fuse_attr *b)
@@ -233,7 +235,7 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 			keep_ours(&a.attr, &old.attr, changed);
 		a.valid_until = newer ? 0 : valid_until;
 		a.version = force ? pf__next_version(c) : version_of(c, sample);
-		store_begin(inode, &a);
+		store_begin(c, inode, &a);
 		if (!owned && (changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
 			old = what_it_hides(&old, &a);
 		if (!owned)
@@ -310,7 +312,7 @@ static void changed_to(struct pf__cache *cache, struct pf__inode *inode, uint64_
 	local_change(cache, &a, pf__max_u64(old, end), invalid);
 	if (now)
 		set_times(&a.attr, now, true);
-	store_begin(inode, &a);
+	store_begin(cache, inode, &a);
 	if (end > old)
 		grown(ctx, old);
 	store_end(inode);
@@ -338,7 +340,7 @@ void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
 	pf__mutex_lock(m);
 	load(inode, &a);
 	set_times(&a.attr, now, mtime);
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -360,7 +362,7 @@ bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint
 		a.attr.size = end;
 		/* It may well have grown again since. */
 		a.invalid |= PF_ATTR_MODIFIED | PF_ATTR_NLINK | SIZE_BY_READ;
-		store(inode, &a);
+		store(cache, inode, &a);
 		lowered = true;
 	}
 	pf__mutex_unlock(m);
@@ -379,7 +381,7 @@ void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint
 	pf__mutex_lock(m);
 	load(inode, &a);
 	a.invalid |= fields;
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -392,7 +394,7 @@ void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uin
 	pf__mutex_lock(m);
 	load(inode, &a);
 	local_change(cache, &a, exact ? end : pf__max_u64(a.attr.size, end), invalid);
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -419,7 +421,7 @@ void pf__attr_unlinked(struct pf__cache *c, struct pf__inode *inode, bool all)
 		set_times(&a.attr, &now, false);
 	}
 	a.invalid |= PF_ATTR_CTIME;
-	store(inode, &a);
+	store(c, inode, &a);
 	pf__mutex_unlock(m);
 }
 

@@ -121,6 +121,21 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 	return state;
 }
 
+uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name,
+			    size_t len, struct pf__inode **inode)
+{
+	struct pf__name *n = find(c, dir, name, len);
+	struct pf__inode *i = n ? pf__rcu_load(n->inode) : NULL;
+	uint64_t until = n ? __atomic_load_n(&n->valid_until, __ATOMIC_ACQUIRE) : 0;
+
+	if (!i || until < pf__now_coarse() ||
+	    __atomic_load_n(&n->link.spare, __ATOMIC_RELAXED) !=
+		__atomic_load_n(&c->epoch, __ATOMIC_RELAXED))
+		return 0;
+	*inode = i;
+	return until;
+}
+
 bool pf__name_attr_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
 		       uint64_t now, struct pf__attr *out)
 {
@@ -156,6 +171,8 @@ static struct pf__inode *detach(struct pf__cache *c, struct pf__name *n)
 {
 	struct pf__inode *inode = n->inode;
 
+	if (pf__is_shown(c))
+		pf__shown_name(c, n);
 	if (!inode) {
 		c->negative--;
 		return NULL;
@@ -219,19 +236,24 @@ static struct pf__name *make(struct pf__cache *c, struct pf__inode *dir, const c
 	return n;
 }
 
-static void set_valid(struct pf__name *n, uint64_t until, uint32_t epoch)
+static void set_valid(struct pf__cache *c, struct pf__name *n, uint64_t until, uint32_t epoch)
 {
+	if (until < n->valid_until && pf__is_shown(c))
+		pf__shown_name(c, n);
 	__atomic_store_n(&n->link.spare, epoch, __ATOMIC_RELAXED);
 	__atomic_store_n(&n->valid_until, until, __ATOMIC_RELEASE);
 }
 
-void pf__name_set_expired(struct pf__name *n)
+void pf__name_set_expired(struct pf__cache *c, struct pf__name *n)
 {
 	uint64_t now = pf__now_coarse();
 
+	if (n->valid_until < now)
+		return;
+	if (pf__is_shown(c))
+		pf__shown_name(c, n);
 	/* Not zero: the sweep wants to know since when. */
-	if (n->valid_until >= now)
-		__atomic_store_n(&n->valid_until, now - 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&n->valid_until, now - 1, __ATOMIC_RELEASE);
 }
 
 /* n leads to inode (may be NULL) from now on. */
@@ -241,15 +263,15 @@ static void point(struct pf__cache *c, struct pf__name *n, struct pf__inode *ino
 	struct pf__inode *old = n->inode;
 
 	if (old != inode || !inode) {
+		old = detach(c, n);
 		/* Nobody shall trust the new inode for the old one's time. */
 		__atomic_store_n(&n->valid_until, 0, __ATOMIC_RELEASE);
-		old = detach(c, n);
 		attach(c, n, inode);
 		if (old && pf__inode_type(old) == S_IFDIR)
 			pf__cache_prune_below(c, old);
 		pf__inode_put_locked(c, old);
 	}
-	set_valid(n, until, epoch);
+	set_valid(c, n, until, epoch);
 }
 
 /* ---- directories and their parents */
@@ -488,7 +510,7 @@ void pf__name_expire(struct pf__cache *cache, struct pf__inode *dir, const char 
 	pf__mutex_lock(&cache->lock);
 	n = find(cache, dir, name, len);
 	if (n)
-		pf__name_set_expired(n);
+		pf__name_set_expired(cache, n);
 	pf__mutex_unlock(&cache->lock);
 }
 
@@ -496,7 +518,7 @@ void pf__inode_expire_names(struct pf__cache *cache, struct pf__inode *inode)
 {
 	pf__mutex_lock(&cache->lock);
 	for (struct pf__name *n = inode->names; n; n = n->alias_next)
-		pf__name_set_expired(n);
+		pf__name_set_expired(cache, n);
 	pf__mutex_unlock(&cache->lock);
 }
 
@@ -536,8 +558,8 @@ static void exchange_names(struct pf__cache *c, struct pf__name *a, struct pf__n
 	__atomic_store_n(&b->valid_until, 0, __ATOMIC_RELEASE);
 	attach(c, a, ib);
 	attach(c, b, ia);
-	set_valid(a, until_b, epoch_b);
-	set_valid(b, until_a, epoch_a);
+	set_valid(c, a, until_b, epoch_b);
+	set_valid(c, b, until_a, epoch_a);
 	if (ia && pf__inode_type(ia) == S_IFDIR)
 		set_parent(c, ia, b->dir);
 	if (ib && pf__inode_type(ib) == S_IFDIR)
