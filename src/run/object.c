@@ -44,12 +44,13 @@ int objects_open(struct pf__run *r)
 	if (err)
 		return err;
 	pf__run_limits(r, false);
+	snprintf(r->shared->where, sizeof r->shared->where, "%s/", r->private);
 	if (fstat(r->private_fd, &st) < 0)
 		return -errno;
-	r->private_dev = st.st_dev;
+	r->shared->private = st.st_dev;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	r->memfd_dev = st.st_dev;
+	r->shared->memfd = st.st_dev;
 	for (int i = 0; i < 2; i++) {
 		r->inotify[i] = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 		if (r->inotify[i] < 0)
@@ -75,7 +76,8 @@ struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
 	struct object *found = NULL;
 	struct pf__list *pos, *head = id_bucket(r, dev, ino);
 
-	if (dev != r->memfd_dev && dev != r->private_dev && dev != atomic_load(&r->disk_dev))
+	if (dev != r->shared->memfd && dev != r->shared->private &&
+	    dev != atomic_load(&r->shared->disk))
 		return NULL;
 	pthread_mutex_lock(&r->objects_lock);
 	pf__list_for_each (pos, head) {
@@ -136,7 +138,7 @@ struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
 	char path[96];
 	struct stat st;
 
-	if (!atomic_load_explicit(&r->given, memory_order_relaxed))
+	if (!atomic_load_explicit(&r->shared->given, memory_order_relaxed))
 		return NULL;
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
 	return stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
@@ -177,7 +179,7 @@ static int open_on_disk(struct object *o)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fd;
-	atomic_store(&o->run->disk_dev, st.st_dev);
+	atomic_store(&o->run->shared->disk, st.st_dev);
 	o->on_disk = true;
 	return fd;
 }
@@ -512,8 +514,10 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 	if (!o)
 		return err;
 	o->through = file;
-	if (writes(file))
+	if (writes(file)) {
 		atomic_fetch_add(&r->n_through, 1);
+		shared_busy(r, 1);
+	}
 	pthread_mutex_lock(&r->objects_lock);
 	enter(r, o);
 	pthread_mutex_unlock(&r->objects_lock);
@@ -526,8 +530,10 @@ void object_undo(struct object *o)
 	pthread_mutex_lock(&o->run->objects_lock);
 	leave(o->run, o);
 	pthread_mutex_unlock(&o->run->objects_lock);
-	if (writes(o->through))
+	if (writes(o->through)) {
 		atomic_fetch_sub(&o->run->n_through, 1);
+		shared_busy(o->run, -1);
+	}
 	o->through = NULL;
 	object_free(o);
 }

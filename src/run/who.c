@@ -214,7 +214,7 @@ void who_creds_change(struct pf__run *r)
 void who_cwd_changes(struct pf__run *r)
 {
 	atomic_store(&r->cwd_changed, run_now_ms());
-	atomic_fetch_add(&r->cwd_gen, 1);
+	atomic_fetch_add(&r->shared->cwds, 1);
 }
 
 static int read_cwd(struct pf__run *r, pid_t tid, struct object **dir, char *buf, size_t size)
@@ -260,7 +260,7 @@ static bool recall(struct pf__run *r, struct who *w, int64_t now, struct object 
 	bool valid;
 
 	pthread_mutex_lock(&r->who_lock);
-	valid = w->cwd.known && w->cwd.gen == atomic_load(&r->cwd_gen) &&
+	valid = w->cwd.known && w->cwd.gen == atomic_load(&r->shared->cwds) &&
 		now - w->cwd.checked < VALID_MS;
 	*dir = NULL;
 	if (valid && w->cwd.dir) {
@@ -275,7 +275,7 @@ static bool recall(struct pf__run *r, struct who *w, int64_t now, struct object 
 
 int who_cwd(struct pf__run *r, struct who *w, struct object **dir, char *buf, size_t size)
 {
-	unsigned gen = atomic_load(&r->cwd_gen);
+	unsigned gen = atomic_load(&r->shared->cwds);
 	int64_t now = run_now_ms();
 	int err;
 
