@@ -60,17 +60,29 @@ static uint64_t version(const struct pf__inode *inode)
 	return inode->attr[offsetof(struct pf__attr, version) / 8];
 }
 
+/* Does it change who may pass a directory? */
+static bool is_passage(const struct pf__inode *inode, const struct fuse_attr *a)
+{
+	struct pf__attr old;
+
+	if (pf__inode_type(inode) != S_IFDIR)
+		return false;
+	memcpy(&old, inode->attr, sizeof old);
+	return old.attr.mode != a->mode || old.attr.uid != a->uid || old.attr.gid != a->gid;
+}
+
 /* Under the stripe. Nobody sees the words before store_end(). */
 static void store_begin(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
 {
+	bool shown = pf__is_shown(c), passage = shown && is_passage(inode, &a->attr);
 	uint64_t words[PF_ATTR_WORDS];
 
-	if (pf__is_shown(c))
-		pf__shown_attr(c, inode, &a->attr);
 	memcpy(words, a, sizeof words);
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
 		__atomic_store_n(&inode->attr[i], words[i], __ATOMIC_RELEASE);
+	if (shown)
+		pf__shown_attr(c, inode, passage);
 }
 
 static void store_end(struct pf__inode *inode)

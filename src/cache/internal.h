@@ -142,11 +142,12 @@ struct pf__ext *pf__inode_ext(struct pf__cache *c, struct pf__inode *inode); /* 
 void pf__inode_free(struct pf__inode *inode);
 struct pf__mutex *pf__inode_stripe(struct pf__cache *c, const struct pf__inode *inode);
 
-/* shown.c; while pf__is_shown(). Its attributes change (under the stripe); it has gone bad or
+/* shown.c; while pf__is_shown(). Its attributes change, passage: with who
+ * may pass the directory (under the stripe, and nobody sees the old ones any more); it has gone bad or
  * dies; the name goes, leads elsewhere or is no longer sure (under cache->lock); all names are. */
-void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr);
+void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, bool passage);
 void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode);
-void pf__shown_name(struct pf__cache *c, const struct pf__name *n);
+void pf__shown_name(struct pf__cache *c, const struct pf__name *n, uint64_t was_valid_until);
 void pf__shown_epoch(struct pf__cache *c);
 static inline bool pf__is_shown(const struct pf__cache *c)
 {

@@ -121,12 +121,13 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 	return state;
 }
 
-uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name,
-			    size_t len, struct pf__inode **inode)
+uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
+			    struct pf__inode **inode)
 {
 	struct pf__name *n = find(c, dir, name, len);
-	struct pf__inode *i = n ? pf__rcu_load(n->inode) : NULL;
+	/* In this order: a time that was not cut yet may be the new inode's, not the old one's. */
 	uint64_t until = n ? __atomic_load_n(&n->valid_until, __ATOMIC_ACQUIRE) : 0;
+	struct pf__inode *i = n ? pf__rcu_load(n->inode) : NULL;
 
 	if (!i || until < pf__now_coarse() ||
 	    __atomic_load_n(&n->link.spare, __ATOMIC_RELAXED) !=
@@ -166,13 +167,22 @@ static void attach(struct pf__cache *c, struct pf__name *n, struct pf__inode *in
 	pf__rcu_store(n->inode, inode);
 }
 
+/* Not for as long as it was. Readers know before those who show it look again. */
+static void trust_until(struct pf__cache *c, struct pf__name *n, uint64_t until)
+{
+	uint64_t was = n->valid_until;
+
+	__atomic_store_n(&n->valid_until, until, __ATOMIC_RELEASE);
+	if (pf__is_shown(c))
+		pf__shown_name(c, n, was);
+}
+
 /* The reference of n to its inode is the caller's now. */
 static struct pf__inode *detach(struct pf__cache *c, struct pf__name *n)
 {
 	struct pf__inode *inode = n->inode;
 
-	if (pf__is_shown(c))
-		pf__shown_name(c, n);
+	trust_until(c, n, 0);
 	if (!inode) {
 		c->negative--;
 		return NULL;
@@ -189,7 +199,7 @@ static void free_name(struct pf__rcu_head *head)
 	pf__free(pf__container_of(head, struct pf__name, rcu));
 }
 
-/* Readers may still see n->inode after this: it stays as it was. */
+/* Readers may still see n->inode after this, but are not to trust it. */
 void pf__name_remove(struct pf__cache *c, struct pf__name *n)
 {
 	struct pf__inode *inode = detach(c, n), *dir = n->dir;
@@ -238,8 +248,8 @@ static struct pf__name *make(struct pf__cache *c, struct pf__inode *dir, const c
 
 static void set_valid(struct pf__cache *c, struct pf__name *n, uint64_t until, uint32_t epoch)
 {
-	if (until < n->valid_until && pf__is_shown(c))
-		pf__shown_name(c, n);
+	if (until < n->valid_until)
+		trust_until(c, n, until);
 	__atomic_store_n(&n->link.spare, epoch, __ATOMIC_RELAXED);
 	__atomic_store_n(&n->valid_until, until, __ATOMIC_RELEASE);
 }
@@ -248,12 +258,9 @@ void pf__name_set_expired(struct pf__cache *c, struct pf__name *n)
 {
 	uint64_t now = pf__now_coarse();
 
-	if (n->valid_until < now)
-		return;
-	if (pf__is_shown(c))
-		pf__shown_name(c, n);
 	/* Not zero: the sweep wants to know since when. */
-	__atomic_store_n(&n->valid_until, now - 1, __ATOMIC_RELEASE);
+	if (n->valid_until >= now)
+		trust_until(c, n, now - 1);
 }
 
 /* n leads to inode (may be NULL) from now on. */
@@ -263,9 +270,8 @@ static void point(struct pf__cache *c, struct pf__name *n, struct pf__inode *ino
 	struct pf__inode *old = n->inode;
 
 	if (old != inode || !inode) {
-		old = detach(c, n);
 		/* Nobody shall trust the new inode for the old one's time. */
-		__atomic_store_n(&n->valid_until, 0, __ATOMIC_RELEASE);
+		old = detach(c, n);
 		attach(c, n, inode);
 		if (old && pf__inode_type(old) == S_IFDIR)
 			pf__cache_prune_below(c, old);
@@ -550,12 +556,10 @@ void pf__name_removed(struct pf__cache *cache, struct pf__inode *dir, const char
 
 static void exchange_names(struct pf__cache *c, struct pf__name *a, struct pf__name *b)
 {
-	struct pf__inode *ia = detach(c, a), *ib = detach(c, b);
 	uint64_t until_a = a->valid_until, until_b = b->valid_until;
 	uint32_t epoch_a = a->link.spare, epoch_b = b->link.spare;
+	struct pf__inode *ia = detach(c, a), *ib = detach(c, b);
 
-	__atomic_store_n(&a->valid_until, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&b->valid_until, 0, __ATOMIC_RELEASE);
 	attach(c, a, ib);
 	attach(c, b, ia);
 	set_valid(c, a, until_b, epoch_b);

@@ -81,16 +81,11 @@ static void void_one(struct pf__cache *c, struct pf__inode *inode)
 
 /* ---- what the rest of the cache tells -------------------------------------------------------- */
 
-void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr)
+void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, bool passage)
 {
-	struct pf__attr old;
-
 	void_one(c, inode);
-	if (pf__inode_type(inode) != S_IFDIR)
-		return;
-	memcpy(&old, inode->attr, sizeof old);
-	if (old.attr.mode != attr->mode || old.attr.uid != attr->uid || old.attr.gid != attr->gid)
-		void_all(c); /* who may pass */
+	if (passage)
+		void_all(c);
 }
 
 void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode)
@@ -102,14 +97,14 @@ void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode)
 	pf__mutex_unlock(m);
 }
 
-void pf__shown_name(struct pf__cache *c, const struct pf__name *n)
+void pf__shown_name(struct pf__cache *c, const struct pf__name *n, uint64_t was_valid_until)
 {
 	__atomic_add_fetch(&c->name_changes, 1, __ATOMIC_SEQ_CST);
 	if (!n->inode)
 		return;
 	if (pf__inode_type(n->inode) != S_IFDIR)
 		pf__shown_inode(c, n->inode);
-	else if (n->valid_until >= pf__now_coarse()) /* else all below it has expired as well */
+	else if (was_valid_until >= pf__now_coarse()) /* else all below it has expired as well */
 		void_all(c);
 }
 
@@ -168,6 +163,7 @@ static bool enter_locked(const struct pf__showing *sh, struct pf__inode *inode, 
 	uint64_t now = pf__now_coarse();
 	struct pf__shown_slot *s;
 	struct pf__attr a;
+	bool entered;
 	int index;
 
 	if (!t || pf__inode_flags(inode) & (PF_INODE_BAD | PF_INODE_OWNED | PF_INODE_SIZE_MASK) ||
@@ -182,12 +178,12 @@ static bool enter_locked(const struct pf__showing *sh, struct pf__inode *inode, 
 	inode->ticket = __atomic_add_fetch(&t->tickets, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->ticket, inode->ticket, __ATOMIC_RELEASE);
 	inode->shown = (uint32_t)index + 1;
+	/* Who changes a name from now on waits for the stripe to void this. */
+	entered = __atomic_load_n(&c->name_changes, __ATOMIC_SEQ_CST) == changes;
+	if (!entered)
+		__atomic_store_n(&s->key, 0, __ATOMIC_RELEASE);
 	let_go(s);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&c->name_changes, __ATOMIC_SEQ_CST) == changes)
-		return true;
-	void_one(c, inode);
-	return false;
+	return entered;
 }
 
 static bool enter(const struct pf__showing *sh, struct pf__inode *inode, uint64_t key,
@@ -225,16 +221,11 @@ static uint64_t walk_rcu(struct pf__cache *c, const char *path, size_t len, stru
 }
 
 bool pf__show_begin(struct pf__showing *s, struct pf__cache *cache, const char *path, size_t len,
-		    uint32_t place, uint64_t dev)
+		    uint32_t gen, uint32_t place, uint64_t dev)
 {
-	struct pf__shown *t = table(cache);
-
-	if (!t)
+	if (!pf__is_shown(cache))
 		return false;
-	*s = (struct pf__showing){.cache = cache,
-				  .gen = __atomic_load_n(&t->gen, __ATOMIC_SEQ_CST),
-				  .place = place,
-				  .dev = dev};
+	*s = (struct pf__showing){.cache = cache, .gen = gen, .place = place, .dev = dev};
 	pf__rcu_read_lock();
 	s->until = walk_rcu(cache, path, len, &s->dir);
 	if (s->until && !pf__inode_tryget(s->dir))

@@ -88,10 +88,11 @@ struct pf__showing {
 	uint64_t dev;
 	uint32_t gen, place;
 };
-/* path: absolute within the file system, without links, "." and "..". place: until it is another
- * one. False: not all of the way is known, and nothing was begun. */
+/* path: absolute within the file system, without links, "." and "..". gen: the table's, before it
+ * was found that programs may pass there. place: until it is another one. False: not all of the way
+ * is known, and nothing was begun. */
 bool pf__show_begin(struct pf__showing *s, struct pf__cache *cache, const char *path, size_t len,
-		    uint32_t place, uint64_t dev);
+		    uint32_t gen, uint32_t place, uint64_t dev);
 /* Show what is known of name, if that is valid. */
 bool pf__show_name(const struct pf__showing *s, const char *name, size_t len, uint64_t key);
 void pf__show_end(struct pf__showing *s);

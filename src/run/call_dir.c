@@ -347,7 +347,7 @@ int64_t on_getdents(struct job *j, struct object *o)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
-	j->places = atomic_load(&j->r->shared->places);
+	job_begin(j);
 	result = find_position(j, o, &pos);
 	if (!result)
 		result = list_from(j, o, &pos, j->call->nr != __NR_getdents64);

@@ -14,6 +14,12 @@
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
+void job_begin(struct job *j)
+{
+	j->places = atomic_load(&j->r->shared->places);
+	j->shown = __atomic_load_n(&j->r->shared->shown.gen, __ATOMIC_SEQ_CST);
+}
+
 struct who *job_who(struct job *j)
 {
 	if (!j->who)
@@ -244,7 +250,7 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 	p.m = NULL;
 	p.o = NULL;
-	j.places = atomic_load(&j.r->shared->places);
+	job_begin(&j);
 	flush_closed_quick(j.r);
 	result = do_path(&j, spec_of(call->nr), buf, abs, &p);
 	place_clear(&p);

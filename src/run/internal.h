@@ -306,10 +306,10 @@ struct place {
 struct job {
 	struct pf__run *r;
 	struct pf__call *call;
-	struct who *who;       /* job_who() */
-	uint32_t places;       /* the run's, when it came */
-	struct mount *view_of; /* whose view it is; not referenced */
-	struct pf_fs view;     /* as the caller */
+	struct who *who;        /* job_who() */
+	uint32_t places, shown; /* job_begin(): the run's, when it came */
+	struct mount *view_of;  /* whose view it is; not referenced */
+	struct pf_fs view;      /* as the caller */
 };
 
 #define PLACE_FOLLOW  (1u << 0)
@@ -336,6 +336,8 @@ void place_know_outside(struct job *j, int dirfd, const char *path, size_t len, 
 /* Nothing has changed in the last moments. */
 bool places_settled(struct pf__run *r);
 
+/* What it finds may be shown only as long as nothing changes from now on. */
+void job_begin(struct job *j);
 /* Who calls, asked for when it is needed; NULL: gone. */
 struct who *job_who(struct job *j);
 /* Set up j->view for calls as the caller. 0 or negative errno. */

@@ -128,7 +128,8 @@ static bool begin(struct job *j, struct mount *m, const char *path, size_t len,
 		pf__cache_show(super->cache, &j->r->shared->shown);
 		atomic_store(&m->shown, true);
 	}
-	return pf__show_begin(s, super->cache, path + m->len, len - m->len, j->places, super->dev);
+	return pf__show_begin(s, super->cache, path + m->len, len - m->len, j->shown, j->places,
+			      super->dev);
 }
 
 /* A file system that was mounted inside has ended before. */
