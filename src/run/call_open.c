@@ -102,7 +102,7 @@ static int fill(struct job *j, struct object *o, struct pf_file *file, int flags
 	if (!err)
 		err = hold_fill(o, j->call, reader, nothing);
 	if (reader && reader != file)
-		pf_close(reader);
+		pf__close_unflushed(reader);
 	return err;
 }
 
@@ -118,7 +118,9 @@ static int keep_handle(struct object *o, struct pf_file *file, int flags)
 		o->writer = pf__take(file, NULL);
 	else if (!err && !writes && !o->reader)
 		o->reader = pf__take(file, NULL);
-	if (file)
+	if (file && !writes)
+		pf__close_unflushed(file);
+	else if (file)
 		pf_close(file);
 	return err;
 }

@@ -379,7 +379,7 @@ static void end_writing(struct object *o)
 static void end_reading(struct object *o)
 {
 	if (o->reader)
-		pf_close(pf__take(o->reader, NULL));
+		pf__close_unflushed(pf__take(o->reader, NULL));
 	/* Somebody may be on his way to execute it, and must not find it being written to. */
 	if (!o->exec)
 		o->held = false;

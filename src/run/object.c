@@ -294,7 +294,7 @@ static void object_free(struct object *o)
 	if (o->listing)
 		pf_close(o->listing);
 	if (o->reader)
-		pf_close(o->reader);
+		pf__close_unflushed(o->reader);
 	if (o->writer)
 		pf_close(o->writer);
 	if (o->through)
