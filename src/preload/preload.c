@@ -120,6 +120,12 @@ static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *te
 	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
 }
 
+static bool is_settled(const struct pf__shared *s, uint64_t now)
+{
+	return (int64_t)now - atomic_load(&s->places_changed) >= PF_CHANGE_MS &&
+	       (int64_t)now - atomic_load(&s->cwds_changed) >= PF_CHANGE_MS;
+}
+
 /* Under d->busy. */
 static bool refresh(const struct pf__shared *s, struct directory *d, int fd, const struct stat *st,
 		    uint64_t now)
@@ -140,7 +146,7 @@ static bool refresh(const struct pf__shared *s, struct directory *d, int fd, con
 		return false;
 	d->places = places;
 	d->cwds = cwds;
-	d->at = now;
+	d->at = is_settled(s, now) ? now : 0;
 	d->len = (size_t)n;
 	if (fd != AT_FDCWD) {
 		d->dev = st->st_dev;

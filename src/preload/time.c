@@ -42,18 +42,17 @@ static void remember(const struct stat *st)
 /* Is the zone that libc uses still the one that is set? */
 static bool is_current(void)
 {
-	int error = errno;
+	bool same = false;
 	struct stat st;
-	bool same;
 
-	if (!pf__seen || getenv("TZ") || stat(LOCALTIME, &st) ||
-	    atomic_exchange_explicit(&zone.busy, 1, memory_order_acquire)) {
-		errno = error;
+	if (atomic_exchange_explicit(&zone.busy, 1, memory_order_acquire))
 		return false;
-	}
-	same = is_same(&st);
-	if (!same)
+	if (getenv("TZ") || stat(LOCALTIME, &st)) {
+		zone.known = false;
+	} else {
+		same = is_same(&st);
 		remember(&st);
+	}
 	atomic_store_explicit(&zone.busy, 0, memory_order_release);
 	return same;
 }
@@ -61,8 +60,10 @@ static bool is_current(void)
 EXPORT struct tm *localtime(const time_t *t)
 {
 	static struct tm tm;
+	int error = errno;
 
-	if (!is_current())
+	if (!pf__seen || !is_current())
 		tzset();
+	errno = error;
 	return localtime_r(t, &tm);
 }

@@ -545,7 +545,6 @@ struct pf__run {
 	struct pf__list who[256];
 	unsigned n_who;
 	_Atomic unsigned creds_gen;
-	_Atomic int64_t cwd_changed, place_changed; /* ms */
 	pthread_mutex_t objects_lock;
 	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
 	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;

@@ -285,6 +285,13 @@ static void remove_link(struct object *o)
 	private_remove(o->run->private_fd, name);
 }
 
+/* Programs may remember what a directory is called, by its number. */
+static void name_changed(const struct object *o)
+{
+	if (o->kind == OBJECT_DIR)
+		atomic_fetch_add(&o->run->shared->places, 1);
+}
+
 /* Nobody else knows it. */
 static void object_free(struct object *o)
 {
@@ -307,6 +314,7 @@ static void object_free(struct object *o)
 		close(o->fd);
 	if (o->fresh >= 0)
 		close(o->fresh);
+	name_changed(o);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
 		snprintf(name, sizeof name, "d%u", o->private_number);
 		if (unlinkat(r->private_fd, name, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY) {
@@ -568,6 +576,7 @@ static void set_path(struct object *o, const char *head, const char *tail)
 	memcpy(path + n, tail, k + 1);
 	pf__free(o->path);
 	o->path = path;
+	name_changed(o);
 }
 
 /* Under objects_lock. */
@@ -591,8 +600,10 @@ static void remove_at(struct pf__run *r, const char *path)
 	pf__list_for_each (pos, &r->objects) {
 		struct object *o = pf__list_entry(pos, struct object, all);
 
-		if (!o->gone && strcmp(o->path, path) == 0)
+		if (!o->gone && strcmp(o->path, path) == 0) {
 			o->gone = true;
+			name_changed(o);
+		}
 	}
 }
 

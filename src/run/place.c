@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define MAX_LINKS 40
-#define CHANGE_MS 10
 
 /* ---- what is known ---------------------------------------------------------------------------
  */
@@ -33,7 +32,7 @@ static bool is_known(struct pf__run *r, enum pf__known what, const char *path, s
 
 bool places_settled(struct pf__run *r)
 {
-	return run_now_ms() - atomic_load(&r->place_changed) >= CHANGE_MS;
+	return run_now_ms() - atomic_load(&r->shared->places_changed) >= PF_CHANGE_MS;
 }
 
 static void know(struct pf__run *r, enum pf__known what, const char *path, size_t len)
@@ -52,7 +51,7 @@ static void know(struct pf__run *r, enum pf__known what, const char *path, size_
 
 void places_change(struct pf__run *r)
 {
-	atomic_store(&r->place_changed, run_now_ms());
+	atomic_store(&r->shared->places_changed, run_now_ms());
 	atomic_fetch_add(&r->shared->places, 1);
 }
 

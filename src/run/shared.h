@@ -37,6 +37,8 @@ typedef long (*pf__pass_fn)(long nr, long a, long b, long c, long d, long e);
 
 #define PF_KNOWN_SLOTS 8192u
 #define PF_KNOWN_MS    1000 /* how long what is known of paths is good */
+/* A change is told of before the kernel makes it: what was seen so soon after it is not kept. */
+#define PF_CHANGE_MS 10
 
 /* What is known of a path by its text. */
 enum pf__known {
@@ -61,7 +63,8 @@ struct pf__shared {
 	_Atomic uint32_t mixed;  /* the programs' credentials may differ */
 	_Atomic uint32_t places; /* another number: paths may lead elsewhere than they did */
 	_Atomic uint32_t cwds;   /* another number: so may working directories */
-	uint64_t pad[4];
+	_Atomic int64_t places_changed, cwds_changed; /* ms; when */
+	uint64_t pad[2];
 
 	_Atomic uint64_t known[PF_KNOWN_SLOTS * 2];
 	struct pf__shown shown;
