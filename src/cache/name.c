@@ -121,8 +121,8 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 	return state;
 }
 
-uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
-			    struct pf__inode **inode)
+uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name,
+			    size_t len, struct pf__inode **inode)
 {
 	struct pf__name *n = find(c, dir, name, len);
 	/* In this order: a time that was not cut yet may be the new inode's, not the old one's. */

@@ -17,8 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VALID_MS  1000
-#define MAX_WHO   4096
+#define VALID_MS 1000
+#define MAX_WHO  4096
 
 static struct pf__list *bucket(struct pf__run *r, pid_t tid)
 {
