@@ -200,7 +200,7 @@ static int started(struct fs *fs, struct words *w)
 	return value < 0 ? (int)value : 0;
 }
 
-static int run_start(struct fs *fs, char *const argv[])
+static int start_run(struct fs *fs, char *const argv[], bool preload)
 {
 	struct words w = {.n = 0};
 	char portfire[600];
@@ -209,6 +209,8 @@ static int run_start(struct fs *fs, char *const argv[])
 	snprintf(portfire, sizeof(portfire), "%s/../portfire", own_directory());
 	add(&w, portfire);
 	add(&w, "run");
+	if (preload)
+		add(&w, "--preload");
 	add(&w, "[");
 	for (char *const *p = argv; *p; p++)
 		add(&w, *p);
@@ -216,6 +218,16 @@ static int run_start(struct fs *fs, char *const argv[])
 	add(&w, "--");
 	add_client(&w, fs->mountpoint, fs->mountpoint);
 	return ret ? ret : started(fs, &w);
+}
+
+static int run_start(struct fs *fs, char *const argv[])
+{
+	return start_run(fs, argv, false);
+}
+
+static int preload_start(struct fs *fs, char *const argv[])
+{
+	return start_run(fs, argv, true);
 }
 
 static int mounted_start(struct fs *fs, char *const argv[])
@@ -271,6 +283,8 @@ static void idle_stop(struct fs *fs)
 
 const struct client client_run = {
     .name = "portfire", .start = run_start, .stop = agent_stop, .counters = agent_counters};
+const struct client client_preload = {
+    .name = "preload", .start = preload_start, .stop = agent_stop, .counters = agent_counters};
 const struct client client_mounted = {
     .name = "kernel", .start = mounted_start, .stop = mounted_stop, .counters = agent_counters};
 const struct client client_plain = {

@@ -70,9 +70,8 @@ static void print_verdict(const char *aim, const struct verdict *verdict)
 	printf(" %-9s %s\n", aim, !verdict->judged ? "" : verdict->met ? "met" : "MISSED");
 }
 
-static void print_aim(const struct result *r)
+static void print_aim(const struct row *row, const struct verdict *verdict)
 {
-	const struct row *row = r->row;
 	char text[32] = "";
 
 	if (row->aim_kind == AIM_RATIO)
@@ -85,7 +84,7 @@ static void print_aim(const struct result *r)
 		snprintf(text, sizeof(text), "<= %.*f %s", row->aim < 10, row->aim, row->unit);
 	else if (row->aim_kind == AIM_AT_LEAST)
 		snprintf(text, sizeof(text), ">= %.1f %s", row->aim, row->unit);
-	print_verdict(text, &r->aim);
+	print_verdict(text, verdict);
 }
 
 /* The third client stands in the column of the one that it is the floor of; the ratio is to it. */
@@ -103,6 +102,27 @@ static void print_floor(const struct result *r)
 	print_ratio(&r->floor_ratio);
 	snprintf(text, sizeof(text), "<= %.*f x", digits(r->row->floor_aim), r->row->floor_aim);
 	print_verdict(text, &r->floor_aim);
+}
+
+/* Another way of ours: its ratios are to what ours are to. */
+static void print_preload(const struct result *r)
+{
+	bool floor = r->row->floor_aim > 0;
+	char aim[32];
+
+	printf("%-36s %-23s", "  with --preload", "");
+	print_side(&r->sides[PRELOAD], r->row->unit);
+	if (floor)
+		print_ratio(&r->preload_floor_ratio);
+	else if (r->row->aim_kind == AIM_MORE_AT_MOST)
+		print_more(&r->preload_more, r->row->unit);
+	else
+		print_ratio(&r->preload_ratio);
+	snprintf(aim, sizeof(aim), "<= %.*f x", digits(r->row->floor_aim), r->row->floor_aim);
+	if (floor)
+		print_verdict(aim, &r->preload_floor_aim);
+	else
+		print_aim(r->row, &r->preload_aim);
 }
 
 static bool floor_missing(const struct row *row)
@@ -144,11 +164,13 @@ static void text_row(const struct result *r)
 		print_more(&r->more, r->row->unit);
 	else
 		print_ratio(&r->ratio);
-	print_aim(r);
+	print_aim(r->row, &r->aim);
 	if (r->sides[FLOOR].n)
 		print_floor(r);
 	else if (floor_missing(r->row))
 		printf("  %s: not installed\n", r->row->floor);
+	if (r->sides[PRELOAD].n)
+		print_preload(r);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -202,6 +224,11 @@ static void json_row(const struct result *r)
 		printf(", \"floor_aim\": {\"kind\": \"ratio at most\", \"value\": %g}",
 		       row->floor_aim);
 		json_verdict("floor_met", &r->floor_aim);
+	}
+	if (row->clients[PRELOAD]) {
+		json_summary("preload", &r->sides[PRELOAD]);
+		json_summary("preload_ratio", &r->preload_ratio);
+		json_verdict("preload_met", &r->preload_aim);
 	}
 	printf("}");
 }

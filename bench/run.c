@@ -241,38 +241,51 @@ static unsigned sample_count(const struct row *row, const struct options *option
 	return n < MAX_SAMPLES ? n : MAX_SAMPLES;
 }
 
-static bool aim_met(const struct result *r)
+static bool aim_met(const struct row *row, const struct summary *own, const struct summary *ratio,
+		    const struct summary *more)
 {
-	double aim = r->row->aim;
-
-	switch (r->row->aim_kind) {
+	switch (row->aim_kind) {
 	case AIM_RATIO:
-		return r->ratio.median <= aim;
+		return ratio->median <= row->aim;
 	case AIM_RATIO_AT_LEAST:
-		return r->ratio.median >= aim;
+		return ratio->median >= row->aim;
 	case AIM_AT_MOST:
-		return r->sides[PORTFIRE].median <= aim;
+		return own->median <= row->aim;
 	case AIM_AT_LEAST:
-		return r->sides[PORTFIRE].median >= aim;
+		return own->median >= row->aim;
 	case AIM_MORE_AT_MOST:
-		return r->more.median <= aim;
+		return more->median <= row->aim;
 	case AIM_NONE:
 		break;
 	}
 	return false;
 }
 
+static struct verdict judge_aim(const struct row *row, const struct summary *own,
+				const struct summary *ratio, const struct summary *more)
+{
+	bool beside = row->aim_kind == AIM_RATIO || row->aim_kind == AIM_RATIO_AT_LEAST ||
+		      row->aim_kind == AIM_MORE_AT_MOST;
+	struct verdict v = {.judged = row->aim_kind != AIM_NONE && (beside ? ratio : own)->n > 0};
+
+	v.met = v.judged && aim_met(row, own, ratio, more);
+	return v;
+}
+
+static struct verdict judge_floor(const struct row *row, const struct summary *ratio)
+{
+	struct verdict v = {.judged = row->floor_aim > 0 && ratio->n > 0};
+
+	v.met = v.judged && ratio->median <= row->floor_aim;
+	return v;
+}
+
 static void judge(struct result *r)
 {
-	enum aim_kind kind = r->row->aim_kind;
-
-	if (kind == AIM_RATIO || kind == AIM_RATIO_AT_LEAST || kind == AIM_MORE_AT_MOST)
-		r->aim.judged = r->ratio.n > 0;
-	else if (kind != AIM_NONE)
-		r->aim.judged = r->sides[PORTFIRE].n > 0;
-	r->aim.met = r->aim.judged && aim_met(r);
-	r->floor_aim.judged = r->row->floor_aim > 0 && r->floor_ratio.n > 0;
-	r->floor_aim.met = r->floor_aim.judged && r->floor_ratio.median <= r->row->floor_aim;
+	r->aim = judge_aim(r->row, &r->sides[PORTFIRE], &r->ratio, &r->more);
+	r->floor_aim = judge_floor(r->row, &r->floor_ratio);
+	r->preload_aim = judge_aim(r->row, &r->sides[PRELOAD], &r->preload_ratio, &r->preload_more);
+	r->preload_floor_aim = judge_floor(r->row, &r->preload_floor_ratio);
 }
 
 /* Turns: A B C, then C B A, so that a slow drift falls on all of them. */
@@ -292,23 +305,39 @@ static int take_turns(struct side *sides, unsigned n, double values[SIDES][MAX_S
 	return 0;
 }
 
-/* Ours against another's, sample by sample. */
-static struct summary compare(double values[SIDES][MAX_SAMPLES], int other, unsigned n)
+/* One against another, sample by sample. */
+static struct summary compare(double values[SIDES][MAX_SAMPLES], int ours, int other, unsigned n)
 {
 	static double ratios[MAX_SAMPLES];
 
 	for (unsigned i = 0; i < n; i++)
-		ratios[i] = values[PORTFIRE][i] / values[other][i];
+		ratios[i] = values[ours][i] / values[other][i];
 	return summarize(ratios, n);
 }
 
-static struct summary compare_more(double values[SIDES][MAX_SAMPLES], unsigned n)
+static struct summary compare_more(double values[SIDES][MAX_SAMPLES], int ours, unsigned n)
 {
 	static double more[MAX_SAMPLES];
 
 	for (unsigned i = 0; i < n; i++)
-		more[i] = values[PORTFIRE][i] - values[KERNEL][i];
+		more[i] = values[ours][i] - values[KERNEL][i];
 	return summarize(more, n);
+}
+
+static void compare_all(const struct side *sides, double values[SIDES][MAX_SAMPLES], unsigned n,
+			struct result *r)
+{
+	unsigned kernel = sides[KERNEL].client ? n : 0, floor = sides[FLOOR].client ? n : 0;
+	bool preload = sides[PRELOAD].client;
+
+	for (int i = 0; i < SIDES; i++)
+		r->sides[i] = summarize(values[i], sides[i].client ? n : 0);
+	r->ratio = compare(values, PORTFIRE, KERNEL, kernel);
+	r->more = compare_more(values, PORTFIRE, kernel);
+	r->floor_ratio = compare(values, PORTFIRE, FLOOR, floor);
+	r->preload_ratio = compare(values, PRELOAD, KERNEL, preload ? kernel : 0);
+	r->preload_more = compare_more(values, PRELOAD, preload ? kernel : 0);
+	r->preload_floor_ratio = compare(values, PRELOAD, FLOOR, preload ? floor : 0);
 }
 
 /* For each side whose work makes no requests. */
@@ -339,11 +368,7 @@ static int measure(struct side *sides, const struct options *options, struct res
 		ret = check_cached(sides, check_quiet);
 	if (ret)
 		return ret;
-	for (int i = 0; i < SIDES; i++)
-		r->sides[i] = summarize(values[i], sides[i].client ? n : 0);
-	r->ratio = compare(values, KERNEL, sides[KERNEL].client ? n : 0);
-	r->more = compare_more(values, sides[KERNEL].client ? n : 0);
-	r->floor_ratio = compare(values, FLOOR, sides[FLOOR].client ? n : 0);
+	compare_all(sides, values, n, r);
 	judge(r);
 	return 0;
 }

@@ -92,7 +92,8 @@ static double sample_start(struct side *side)
 #define AT_MOST(factor)  .aim_kind = AIM_RATIO, .aim = factor
 #define MORE(value)      .aim_kind = AIM_MORE_AT_MOST, .aim = value
 #define NO_AIM           .aim_kind = AIM_NONE
-#define BESIDE(a, b, c)  .clients = {&client_##a, &client_##b, &client_##c}
+#define BESIDE(a, b, c)  .clients = {&client_##a, &client_##b, &client_##c, &client_preload}
+#define BESIDE_KERNEL    .clients = {&client_mounted, &client_run, NULL, &client_preload}
 #define OTHER_IS(name)   .floor = name
 #define CALL(n, t, what) .name = n, .title = t, .unit = "us", .call = what, .sample = sample_call
 
@@ -119,22 +120,20 @@ static double sample_start(struct side *side)
 #define COLD .cold = true
 
 const struct row run_rows[] = {
-    {CALL("run-stat", "run: stat, cached", "stat - @/data"), NULLSERVER,
-     .clients = {&client_mounted, &client_run}, .aim_kind = AIM_AT_MOST, .aim = 6,
-     .prepare = warm_call, .expect = ""},
+    {CALL("run-stat", "run: stat, cached", "stat - @/data"), NULLSERVER, BESIDE_KERNEL,
+     .aim_kind = AIM_AT_MOST, .aim = 6, .prepare = warm_call, .expect = ""},
     {CALL("run-stat-uncached", "run: stat, the kernel's uncached", "stat - @/data"), NULLSERVER,
-     .kernel_options = "attr_timeout=0,entry_timeout=0", .clients = {&client_mounted, &client_run},
-     AT_MOST(1.0)},
+     .kernel_options = "attr_timeout=0,entry_timeout=0", BESIDE_KERNEL, AT_MOST(1.0)},
     {CALL("run-stat-relative", "run: stat, cached, relative, 4 deep", "stat @ a/b/c/d"), NULLSERVER,
-     .clients = {&client_mounted, &client_run}, NO_AIM, .prepare = warm_call, .expect = ""},
+     BESIDE_KERNEL, NO_AIM, .prepare = warm_call, .expect = ""},
     {DATA_CALL("run-open", "run: open close", "open - @/data"), FRESH, IN_PROOT, NO_AIM},
     {DATA_CALL("run-create", "run: create write close unlink", "create - @/new"), FRESH, IN_PROOT,
      NO_AIM},
     {DATA_CALL("run-fstat", "run: fstat", "fstat - @/data"), FRESH, IN_PROOT, NO_AIM},
     {DATA_CALL("run-pread", "run: 4 KiB pread of an opened file", "pread - @/data"),
      BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, KEPT, .floor_aim = 1.05},
-    {DATA_CALL("run-pread-direct", "run: 4 KiB pread, direct I/O", "pread - @/data"),
-     .clients = {&client_mounted, &client_run}, NO_AIM, .options = "cache=never,source="},
+    {DATA_CALL("run-pread-direct", "run: 4 KiB pread, direct I/O", "pread - @/data"), BESIDE_KERNEL,
+     NO_AIM, .options = "cache=never,source="},
     {DATA_CALL("run-mmap", "run: 4 MiB mapped and touched", "mmap - @/data"),
      BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, KEPT, .floor_aim = 1.05},
     OUTSIDE("run-outside-stat", "run: stat outside", "stat - /etc/passwd", MORE(3)),
@@ -167,7 +166,7 @@ const struct row run_rows[] = {
      .unit = "ms",
      NULLSERVER,
      .options = "files=",
-     .clients = {&client_mounted, &client_run},
+     BESIDE_KERNEL,
      .call = "find @/many -ls",
      AT_MOST(1.5),
      .samples = 5,
@@ -178,7 +177,7 @@ const struct row run_rows[] = {
      .unit = "ms",
      NULLSERVER,
      .options = "files=",
-     .clients = {&client_mounted, &client_run},
+     BESIDE_KERNEL,
      .call = "find @/many -ls",
      AT_MOST(1.5),
      .samples = 5,

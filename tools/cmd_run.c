@@ -11,6 +11,7 @@
 #include "run/run.h"
 #include "run_front.h"
 #include "run_nested.h"
+#include "run_preload.h"
 #include "run_procs.h"
 #include "run_words.h"
 #include "supervise/guard.h"
@@ -25,18 +26,19 @@
 
 enum { GRACE_MS = 5000 }; /* between SIGTERM and SIGKILL */
 
-enum { OPTION_HOLD = 1, OPTION_KILL, OPTION_WAIT };
+enum { OPTION_HOLD = 1, OPTION_KILL, OPTION_PRELOAD, OPTION_WAIT };
 
 static const struct option long_options[] = {
     {"hold-size", required_argument, NULL, OPTION_HOLD},
     {"kill-on-exit", no_argument, NULL, OPTION_KILL},
+    {"preload", no_argument, NULL, OPTION_PRELOAD},
     {"wait", no_argument, NULL, OPTION_WAIT},
     {0},
 };
 
 static struct {
 	uint64_t hold_bytes;
-	bool kill, wait;
+	bool kill, preload, wait;
 } options;
 
 struct event {
@@ -282,6 +284,7 @@ static int set_up(struct job *job, char **words, size_t n)
 	struct session *session = job->session;
 	const struct pf__run_config config = {.options = &session->options,
 					      .hold_bytes = options.hold_bytes,
+					      .preload = options.preload,
 					      .say = say,
 					      .interrupted = interrupted};
 	int err;
@@ -305,6 +308,8 @@ static int set_up(struct job *job, char **words, size_t n)
 		complain(true, err, "cannot run the program");
 		return STATUS_FAILED;
 	}
+	if (options.preload && preload_export(pf__run_private(job->run)))
+		return STATUS_FAILED;
 	for (size_t i = 0; i < session->n_servers; i++) {
 		err = pf__run_add(job->run, session->servers[i].tree.fs, NULL);
 		if (err) {
@@ -487,6 +492,9 @@ static int option(int opt, const char *arg)
 	case OPTION_KILL:
 		options.kill = true;
 		return 0;
+	case OPTION_PRELOAD:
+		options.preload = true;
+		return 0;
 	case OPTION_WAIT:
 		options.wait = true;
 		return 0;
@@ -503,6 +511,7 @@ const struct command command_run = {
     .usage = "[OPTION]... [ SERVER ARG... ]... [--] [PROGRAM ARG...]",
     .help = "      --hold-size=SIZE       the largest file that is held in memory for the program\n"
 	    "      --kill-on-exit         end what the program leaves behind, when it ends\n"
+	    "      --preload              load a library into the programs that makes them faster\n"
 	    "      --wait                 end when what it leaves behind has ended too\n",
     .short_options = "+",
     .long_options = long_options,

@@ -60,15 +60,29 @@ static uint64_t version(const struct pf__inode *inode)
 	return inode->attr[offsetof(struct pf__attr, version) / 8];
 }
 
-/* Under the stripe. Nobody sees the words before store_end(). */
-static void store_begin(struct pf__inode *inode, const struct pf__attr *a)
+/* Does it change who may pass a directory? */
+static bool is_passage(const struct pf__inode *inode, const struct fuse_attr *a)
 {
+	struct pf__attr old;
+
+	if (pf__inode_type(inode) != S_IFDIR)
+		return false;
+	memcpy(&old, inode->attr, sizeof old);
+	return old.attr.mode != a->mode || old.attr.uid != a->uid || old.attr.gid != a->gid;
+}
+
+/* Under the stripe. Nobody sees the words before store_end(). */
+static void store_begin(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
+{
+	bool shown = pf__is_shown(c), passage = shown && is_passage(inode, &a->attr);
 	uint64_t words[PF_ATTR_WORDS];
 
 	memcpy(words, a, sizeof words);
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)
 		__atomic_store_n(&inode->attr[i], words[i], __ATOMIC_RELEASE);
+	if (shown)
+		pf__shown_attr(c, inode, passage);
 }
 
 static void store_end(struct pf__inode *inode)
@@ -76,9 +90,9 @@ static void store_end(struct pf__inode *inode)
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELEASE);
 }
 
-static void store(struct pf__inode *inode, const struct pf__attr *a)
+static void store(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
 {
-	store_begin(inode, a);
+	store_begin(c, inode, a);
 	store_end(inode);
 }
 
@@ -162,7 +176,7 @@ void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fu
 	a.valid_until = valid_until;
 	a.version = version_of(c, sample);
 	a.invalid = invalid;
-	store(inode, &a); /* nobody else knows the inode yet */
+	store(c, inode, &a); /* nobody else knows the inode yet */
 }
 
 static bool same_mtime(const struct fuse_attr *a, const struct fuse_attr *b)
@@ -233,7 +247,7 @@ static int take_attr(struct pf__cache *c, struct pf__inode *inode, const struct 
 			keep_ours(&a.attr, &old.attr, changed);
 		a.valid_until = newer ? 0 : valid_until;
 		a.version = force ? pf__next_version(c) : version_of(c, sample);
-		store_begin(inode, &a);
+		store_begin(c, inode, &a);
 		if (!owned && (changed & (PF_ATTR_SIZE | PF_ATTR_MTIME)))
 			old = what_it_hides(&old, &a);
 		if (!owned)
@@ -310,7 +324,7 @@ static void changed_to(struct pf__cache *cache, struct pf__inode *inode, uint64_
 	local_change(cache, &a, pf__max_u64(old, end), invalid);
 	if (now)
 		set_times(&a.attr, now, true);
-	store_begin(inode, &a);
+	store_begin(cache, inode, &a);
 	if (end > old)
 		grown(ctx, old);
 	store_end(inode);
@@ -338,7 +352,7 @@ void pf__inode_owned_times(struct pf__cache *cache, struct pf__inode *inode,
 	pf__mutex_lock(m);
 	load(inode, &a);
 	set_times(&a.attr, now, mtime);
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -360,7 +374,7 @@ bool pf__inode_short_read(struct pf__cache *cache, struct pf__inode *inode, uint
 		a.attr.size = end;
 		/* It may well have grown again since. */
 		a.invalid |= PF_ATTR_MODIFIED | PF_ATTR_NLINK | SIZE_BY_READ;
-		store(inode, &a);
+		store(cache, inode, &a);
 		lowered = true;
 	}
 	pf__mutex_unlock(m);
@@ -379,7 +393,7 @@ void pf__inode_invalidate(struct pf__cache *cache, struct pf__inode *inode, uint
 	pf__mutex_lock(m);
 	load(inode, &a);
 	a.invalid |= fields;
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -392,7 +406,7 @@ void pf__inode_local_write(struct pf__cache *cache, struct pf__inode *inode, uin
 	pf__mutex_lock(m);
 	load(inode, &a);
 	local_change(cache, &a, exact ? end : pf__max_u64(a.attr.size, end), invalid);
-	store(inode, &a);
+	store(cache, inode, &a);
 	pf__mutex_unlock(m);
 }
 
@@ -419,7 +433,7 @@ void pf__attr_unlinked(struct pf__cache *c, struct pf__inode *inode, bool all)
 		set_times(&a.attr, &now, false);
 	}
 	a.invalid |= PF_ATTR_CTIME;
-	store(inode, &a);
+	store(c, inode, &a);
 	pf__mutex_unlock(m);
 }
 

@@ -33,6 +33,8 @@ bool pf__inode_is_bad(const struct pf__inode *inode)
 void pf__inode_mark_bad(struct pf__cache *cache, struct pf__inode *inode)
 {
 	__atomic_fetch_or(&inode->flags, PF_INODE_BAD, __ATOMIC_ACQ_REL);
+	if (pf__is_shown(cache))
+		pf__shown_inode(cache, inode);
 }
 
 uint64_t pf__inode_nlookup(const struct pf__inode *inode)
@@ -149,6 +151,8 @@ static struct pf__inode *kill(struct pf__cache *c, struct pf__inode *inode)
 #endif
 	__atomic_add_fetch(&c->evict_version, 1, __ATOMIC_ACQ_REL);
 	unhash(c, inode);
+	if (pf__is_shown(c))
+		pf__shown_inode(c, inode);
 	pf__dircache_drop(c, inode);
 	if (!c->closing && inode->nodeid != FUSE_ROOT_ID && inode->nlookup)
 		c->config.ops->forget(c->config.ctx, inode->nodeid, inode->nlookup);

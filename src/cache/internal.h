@@ -19,6 +19,7 @@
 
 #include "base/lock.h"
 #include "cache/inode.h"
+#include "cache/shown.h"
 #include "cache/table.h"
 
 #define PF_CACHE_STRIPES  64
@@ -82,6 +83,7 @@ struct pf__inode {
 	struct pf__ext *ext;
 	struct pf__inode *parent; /* directories: as last known; referenced; cache->lock to write */
 	uint64_t attr[PF_ATTR_WORDS]; /* struct pf__attr; written under the stripe's lock */
+	uint32_t shown, ticket;       /* its slot in cache->shown, from 1; the stripe's lock */
 };
 
 struct pf__cache {
@@ -90,9 +92,11 @@ struct pf__cache {
 	struct pf__inode *root;
 	uint32_t epoch; /* atomic */
 	struct pf__table names, inodes;
-	char pad[64];           /* what lookups read stands above, what replies write below */
-	uint64_t attr_version;  /* atomic; the last one given out */
-	uint64_t evict_version; /* atomic */
+	char pad[64];            /* what lookups read stands above, what replies write below */
+	uint64_t attr_version;   /* atomic; the last one given out */
+	uint64_t evict_version;  /* atomic */
+	struct pf__shown *shown; /* atomic; NULL: nobody looks */
+	uint64_t name_changes;   /* atomic; counted while somebody looks */
 
 	struct {
 		uint64_t hits, misses;
@@ -138,6 +142,18 @@ struct pf__ext *pf__inode_ext(struct pf__cache *c, struct pf__inode *inode); /* 
 void pf__inode_free(struct pf__inode *inode);
 struct pf__mutex *pf__inode_stripe(struct pf__cache *c, const struct pf__inode *inode);
 
+/* shown.c; while pf__is_shown(). Its attributes change, passage: with who
+ * may pass the directory (under the stripe, and nobody sees the old ones any more); it has gone bad or
+ * dies; the name goes, leads elsewhere or is no longer sure (under cache->lock); all names are. */
+void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, bool passage);
+void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode);
+void pf__shown_name(struct pf__cache *c, const struct pf__name *n, uint64_t was_valid_until);
+void pf__shown_epoch(struct pf__cache *c);
+static inline bool pf__is_shown(const struct pf__cache *c)
+{
+	return __builtin_expect(__atomic_load_n(&c->shown, __ATOMIC_ACQUIRE) != NULL, 0);
+}
+
 /* attr.c */
 void pf__attr_init(struct pf__cache *c, struct pf__inode *inode, const struct fuse_attr *attr,
 		   uint64_t valid_until, uint32_t invalid, const struct pf__sample *sample);
@@ -150,7 +166,11 @@ struct pf__name *pf__name_find_locked(struct pf__cache *c, struct pf__inode *dir
 void pf__name_remove(struct pf__cache *c, struct pf__name *n);
 /* And what is unused below it. */
 void pf__name_remove_tree(struct pf__cache *c, struct pf__name *n);
-void pf__name_set_expired(struct pf__name *n);
+void pf__name_set_expired(struct pf__cache *c, struct pf__name *n);
+/* Till when the name is known to lead to *inode, which is not referenced. In an RCU section. 0: it
+ * is not. */
+uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name,
+			    size_t len, struct pf__inode **inode);
 bool pf__inode_is_below_locked(const struct pf__inode *dir, const struct pf__inode *ancestor);
 void pf__dir_changed(struct pf__cache *c, struct pf__inode *dir);
 

@@ -121,6 +121,22 @@ enum pf__name_state pf__name_find(struct pf__cache *cache, struct pf__inode *dir
 	return state;
 }
 
+uint64_t pf__name_until_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name,
+			    size_t len, struct pf__inode **inode)
+{
+	struct pf__name *n = find(c, dir, name, len);
+	/* In this order: a time that was not cut yet may be the new inode's, not the old one's. */
+	uint64_t until = n ? __atomic_load_n(&n->valid_until, __ATOMIC_ACQUIRE) : 0;
+	struct pf__inode *i = n ? pf__rcu_load(n->inode) : NULL;
+
+	if (!i || until < pf__now_coarse() ||
+	    __atomic_load_n(&n->link.spare, __ATOMIC_RELAXED) !=
+		__atomic_load_n(&c->epoch, __ATOMIC_RELAXED))
+		return 0;
+	*inode = i;
+	return until;
+}
+
 bool pf__name_attr_rcu(struct pf__cache *c, struct pf__inode *dir, const char *name, size_t len,
 		       uint64_t now, struct pf__attr *out)
 {
@@ -151,11 +167,22 @@ static void attach(struct pf__cache *c, struct pf__name *n, struct pf__inode *in
 	pf__rcu_store(n->inode, inode);
 }
 
+/* Not for as long as it was. Readers know before those who show it look again. */
+static void trust_until(struct pf__cache *c, struct pf__name *n, uint64_t until)
+{
+	uint64_t was = n->valid_until;
+
+	__atomic_store_n(&n->valid_until, until, __ATOMIC_RELEASE);
+	if (pf__is_shown(c))
+		pf__shown_name(c, n, was);
+}
+
 /* The reference of n to its inode is the caller's now. */
 static struct pf__inode *detach(struct pf__cache *c, struct pf__name *n)
 {
 	struct pf__inode *inode = n->inode;
 
+	trust_until(c, n, 0);
 	if (!inode) {
 		c->negative--;
 		return NULL;
@@ -172,7 +199,7 @@ static void free_name(struct pf__rcu_head *head)
 	pf__free(pf__container_of(head, struct pf__name, rcu));
 }
 
-/* Readers may still see n->inode after this: it stays as it was. */
+/* Readers may still see n->inode after this, but are not to trust it. */
 void pf__name_remove(struct pf__cache *c, struct pf__name *n)
 {
 	struct pf__inode *inode = detach(c, n), *dir = n->dir;
@@ -219,19 +246,21 @@ static struct pf__name *make(struct pf__cache *c, struct pf__inode *dir, const c
 	return n;
 }
 
-static void set_valid(struct pf__name *n, uint64_t until, uint32_t epoch)
+static void set_valid(struct pf__cache *c, struct pf__name *n, uint64_t until, uint32_t epoch)
 {
+	if (until < n->valid_until)
+		trust_until(c, n, until);
 	__atomic_store_n(&n->link.spare, epoch, __ATOMIC_RELAXED);
 	__atomic_store_n(&n->valid_until, until, __ATOMIC_RELEASE);
 }
 
-void pf__name_set_expired(struct pf__name *n)
+void pf__name_set_expired(struct pf__cache *c, struct pf__name *n)
 {
 	uint64_t now = pf__now_coarse();
 
 	/* Not zero: the sweep wants to know since when. */
 	if (n->valid_until >= now)
-		__atomic_store_n(&n->valid_until, now - 1, __ATOMIC_RELEASE);
+		trust_until(c, n, now - 1);
 }
 
 /* n leads to inode (may be NULL) from now on. */
@@ -242,14 +271,13 @@ static void point(struct pf__cache *c, struct pf__name *n, struct pf__inode *ino
 
 	if (old != inode || !inode) {
 		/* Nobody shall trust the new inode for the old one's time. */
-		__atomic_store_n(&n->valid_until, 0, __ATOMIC_RELEASE);
 		old = detach(c, n);
 		attach(c, n, inode);
 		if (old && pf__inode_type(old) == S_IFDIR)
 			pf__cache_prune_below(c, old);
 		pf__inode_put_locked(c, old);
 	}
-	set_valid(n, until, epoch);
+	set_valid(c, n, until, epoch);
 }
 
 /* ---- directories and their parents */
@@ -488,7 +516,7 @@ void pf__name_expire(struct pf__cache *cache, struct pf__inode *dir, const char 
 	pf__mutex_lock(&cache->lock);
 	n = find(cache, dir, name, len);
 	if (n)
-		pf__name_set_expired(n);
+		pf__name_set_expired(cache, n);
 	pf__mutex_unlock(&cache->lock);
 }
 
@@ -496,7 +524,7 @@ void pf__inode_expire_names(struct pf__cache *cache, struct pf__inode *inode)
 {
 	pf__mutex_lock(&cache->lock);
 	for (struct pf__name *n = inode->names; n; n = n->alias_next)
-		pf__name_set_expired(n);
+		pf__name_set_expired(cache, n);
 	pf__mutex_unlock(&cache->lock);
 }
 
@@ -528,16 +556,14 @@ void pf__name_removed(struct pf__cache *cache, struct pf__inode *dir, const char
 
 static void exchange_names(struct pf__cache *c, struct pf__name *a, struct pf__name *b)
 {
-	struct pf__inode *ia = detach(c, a), *ib = detach(c, b);
 	uint64_t until_a = a->valid_until, until_b = b->valid_until;
 	uint32_t epoch_a = a->link.spare, epoch_b = b->link.spare;
+	struct pf__inode *ia = detach(c, a), *ib = detach(c, b);
 
-	__atomic_store_n(&a->valid_until, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&b->valid_until, 0, __ATOMIC_RELEASE);
 	attach(c, a, ib);
 	attach(c, b, ia);
-	set_valid(a, until_b, epoch_b);
-	set_valid(b, until_a, epoch_a);
+	set_valid(c, a, until_b, epoch_b);
+	set_valid(c, b, until_a, epoch_a);
 	if (ia && pf__inode_type(ia) == S_IFDIR)
 		set_parent(c, ia, b->dir);
 	if (ib && pf__inode_type(ib) == S_IFDIR)

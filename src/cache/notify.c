@@ -34,7 +34,7 @@ int pf__cache_inval_entry(struct pf__cache *cache, uint64_t parent, const char *
 	pf__mutex_lock(&cache->lock);
 	err = find_entry(cache, parent, name, len, &dir, &n);
 	if (!err && expire_only)
-		pf__name_set_expired(n);
+		pf__name_set_expired(cache, n);
 	else if (!err)
 		pf__name_remove_tree(cache, n);
 	pf__mutex_unlock(&cache->lock);
@@ -67,7 +67,7 @@ static int delete_child(struct pf__cache *c, struct pf__name *n, uint64_t child)
 	if (is_dir) {
 		pf__cache_prune_below(c, inode);
 		if (has_positive_child(inode)) {
-			pf__name_set_expired(n);
+			pf__name_set_expired(c, n);
 			return -ENOTEMPTY;
 		}
 	}
@@ -110,6 +110,8 @@ int pf__cache_inval_inode(struct pf__cache *cache, uint64_t nodeid)
 void pf__cache_inc_epoch(struct pf__cache *cache)
 {
 	__atomic_add_fetch(&cache->epoch, 1, __ATOMIC_ACQ_REL);
+	if (pf__is_shown(cache))
+		pf__shown_epoch(cache);
 }
 
 void pf__cache_prune(struct pf__cache *cache, uint64_t nodeid)

@@ -11,6 +11,7 @@
 #include "proto/wire.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -183,7 +184,10 @@ size_t pf__ext_encode(void *buf, bool secctx, const char *ctx_name, const void *
 
 /* ---- values */
 uint32_t pf__encode_dev(dev_t dev);
-dev_t pf__decode_dev(uint32_t rdev);
+static inline dev_t pf__decode_dev(uint32_t rdev)
+{
+	return makedev((rdev & 0xfff00) >> 8, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
+}
 
 /* ---- traces */
 /*

@@ -9,8 +9,3 @@ uint32_t pf__encode_dev(dev_t dev)
 
 	return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
-
-dev_t pf__decode_dev(uint32_t rdev)
-{
-	return makedev((rdev & 0xfff00) >> 8, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
-}

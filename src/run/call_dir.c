@@ -175,10 +175,13 @@ static uint64_t position_of(struct object *o, uint64_t cookie)
 }
 
 /* Entries from position *at on. Bytes in buf, or negative errno. Under o->lock. */
-static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool old)
+static ssize_t list(struct job *j, struct object *o, uint64_t *at, char *buf, size_t room, bool old)
 {
+	char path[PATH_MAX];
+	struct pf__showing showing;
 	struct pf_dirent e;
 	size_t have = 0;
+	bool shown;
 	int got = 0;
 
 	if (*at == 0)
@@ -189,6 +192,7 @@ static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool
 		if (err)
 			return err;
 	}
+	shown = shared_show_begin(j, o, &showing, path);
 	for (;;) {
 		size_t n;
 
@@ -203,7 +207,11 @@ static ssize_t list(struct object *o, uint64_t *at, char *buf, size_t room, bool
 		}
 		have += n;
 		*at = e.off;
+		if (shown)
+			shared_show_name(j, &showing, path, e.name, e.namelen);
 	}
+	if (shown)
+		pf__show_end(&showing);
 	o->listing_at = *at;
 	if (got > 0 && !have)
 		return -EINVAL; /* no room for a single one */
@@ -322,7 +330,7 @@ static int64_t list_from(struct job *j, struct object *o, struct position *pos, 
 		return -ENOMEM;
 	pthread_mutex_lock(&o->lock);
 	err = open_listing(j, o);
-	n = err ? err : list(o, &pos->at, buf, room, old);
+	n = err ? err : list(j, o, &pos->at, buf, room, old);
 	pthread_mutex_unlock(&o->lock);
 	if (n <= 0)
 		return n;
@@ -339,6 +347,7 @@ int64_t on_getdents(struct job *j, struct object *o)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
+	job_begin(j);
 	result = find_position(j, o, &pos);
 	if (!result)
 		result = list_from(j, o, &pos, j->call->nr != __NR_getdents64);

@@ -570,14 +570,14 @@ enum pf__call_end on_placeholder(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
 	int64_t result = CONTINUE;
-	bool lock = is_lock(call) && atomic_load(&j.r->given);
+	bool lock = is_lock(call) && atomic_load(&j.r->shared->given);
 
 	if (call->nr == __NR_fcntl && (int)call->args[1] == F_SETLEASE &&
 	    !placeholder_may_be(j.r, (int)call->args[0]))
 		return on_lease(ctx, call);
 	if (lock) /* what others had */
 		flush_closed(j.r);
-	if (atomic_load_explicit(&j.r->given, memory_order_relaxed))
+	if (atomic_load_explicit(&j.r->shared->given, memory_order_relaxed))
 		result = call->nr == __NR_copy_file_range ? do_copy(&j) : each_placeholder(&j);
 	if (lock) /* the placeholder that this one was */
 		flush_closed(j.r);

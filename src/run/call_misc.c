@@ -381,6 +381,8 @@ enum pf__call_end on_creds(void *ctx, struct pf__call *call)
 	struct job j = {.r = ctx, .call = call};
 
 	who_creds_change(j.r);
+	if (call->nr != __NR_umask)
+		atomic_store(&j.r->shared->mixed, 1);
 	if (call->nr == __NR_unshare || call->nr == __NR_setns)
 		who_cwd_changes(j.r);
 	return call_end(&j, CONTINUE);

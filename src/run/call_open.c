@@ -102,7 +102,7 @@ static int fill(struct job *j, struct object *o, struct pf_file *file, int flags
 	if (!err)
 		err = hold_fill(o, j->call, reader, nothing);
 	if (reader && reader != file)
-		pf_close(reader);
+		pf__close_unflushed(reader);
 	return err;
 }
 
@@ -119,7 +119,9 @@ static int keep_handle(struct object *o, struct pf_file *file, int flags)
 		o->writer = pf__take(file, NULL);
 	else if (!err && !writes && !o->reader)
 		o->reader = pf__take(file, NULL);
-	if (file)
+	if (file && !writes)
+		pf__close_unflushed(file);
+	else if (file)
 		pf_close(file);
 	return err;
 }
@@ -577,6 +579,23 @@ static pid_t is_table(const char *path, const char **kind)
 	return 0;
 }
 
+/* PF_SHARED_NAME, where "self" is a number by now. */
+static bool is_shared(const char *path)
+{
+	const char *name = strrchr(PF_SHARED_NAME, '/');
+	size_t n = strlen(path), k = strlen(name);
+
+	return n > k && !strncmp(path, "/proc/", 6) && !strcmp(path + n - k, name);
+}
+
+/* Not the server's, but made for it. */
+static int64_t give_own(struct job *j, int fd)
+{
+	pf__call_return_fd(j->call, fd, open_flags(j->call) & O_CLOEXEC);
+	close(fd);
+	return ANSWERED;
+}
+
 int64_t open_special(struct job *j, const struct place *p, const struct spec *s)
 {
 	const char *kind;
@@ -587,6 +606,10 @@ int64_t open_special(struct job *j, const struct place *p, const struct spec *s)
 		return p->path[1] == 'p' ? readlink_special(j, p, s) : CONTINUE;
 	if (!strcmp(p->path, "/dev/fuse"))
 		return PASS;
+	if (is_shared(p->path)) {
+		fd = shared_give(j->r);
+		return fd < 0 ? CONTINUE : give_own(j, fd);
+	}
 	pid = is_table(p->path, &kind);
 	if (!strcmp(p->path, "/etc/mtab") && job_who(j)) { /* a file, in some containers */
 		pid = j->who->tgid;
@@ -596,9 +619,5 @@ int64_t open_special(struct job *j, const struct place *p, const struct spec *s)
 	    !mounts_any(j->r))
 		return CONTINUE;
 	fd = mount_table(j->r, pid, kind);
-	if (fd < 0)
-		return CONTINUE;
-	pf__call_return_fd(j->call, fd, open_flags(j->call) & O_CLOEXEC);
-	close(fd);
-	return ANSWERED;
+	return fd < 0 ? CONTINUE : give_own(j, fd);
 }

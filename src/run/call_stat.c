@@ -176,6 +176,8 @@ int64_t on_stat(struct job *j, struct place *p, const struct spec *s)
 		if (!err && p->m && !strcmp(place_inside(p), "/"))
 			x.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
 		x.stx_attributes_mask |= STATX_ATTR_MOUNT_ROOT;
+		if (!err && !p->o)
+			shared_show(j, p->m, p->path);
 		return err ? err : pf__call_write(j->call, a[4], &x, sizeof x);
 	}
 	if (s->flags >= 0 &&
@@ -183,6 +185,8 @@ int64_t on_stat(struct job *j, struct place *p, const struct spec *s)
 		return -EINVAL;
 	err = stat_place(j, p, s->flags < 0 ? s->how & HOW_FOLLOW : !(a[3] & AT_SYMLINK_NOFOLLOW),
 			 &st);
+	if (!err && !p->o)
+		shared_show(j, p->m, p->path);
 	return err ? err : pf__call_write(j->call, a[s->path + 1], &st, sizeof st);
 }
 

@@ -14,6 +14,12 @@
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
+void job_begin(struct job *j)
+{
+	j->places = atomic_load(&j->r->shared->places);
+	j->shown = __atomic_load_n(&j->r->shared->shown.gen, __ATOMIC_SEQ_CST);
+}
+
 struct who *job_who(struct job *j)
 {
 	if (!j->who)
@@ -83,17 +89,9 @@ static unsigned flags_of(const struct spec *s, const struct pf__call *call)
 	return flags;
 }
 
-/* Files of the kernel that we have a part in. */
-static bool may_be_special(const char *path, size_t n)
-{
-	return n >= 4 && (!memcmp(path + n - 4, "fuse", 4) || strstr(path, "mount") ||
-			  !memcmp(path + n - 4, "mtab", 4));
-}
-
 bool nothing_is_ours(const struct pf__run *r)
 {
-	return !atomic_load_explicit(&r->n_mounts, memory_order_relaxed) &&
-	       !atomic_load_explicit(&r->given, memory_order_relaxed);
+	return pf__shared_idle(r->shared);
 }
 
 /*
@@ -106,7 +104,7 @@ static bool quickly_outside(struct job *j, int dirfd, const char **path, size_t 
 	struct object *dir;
 
 	if (nothing_is_ours(j->r))
-		return !may_be_special(*path, *n);
+		return !pf__shared_special(*path, *n);
 	if ((*path)[0] != '/') {
 		size_t k;
 
@@ -238,8 +236,8 @@ static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs
 			return result;
 	}
 	/* In /proc a name means this now and that then. */
-	if (path[0] == '/' && !may_be_special(path, n) && strncmp(p->path, "/proc/", 6) != 0)
-		place_know_outside(j, path, n, flags & PLACE_FOLLOW);
+	if (!pf__shared_special(path, n) && strncmp(p->path, "/proc/", 6) != 0)
+		place_know_outside(j, dirfd, path, n, flags & PLACE_FOLLOW);
 	return let_pass(j, s);
 }
 
@@ -252,6 +250,7 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 	p.m = NULL;
 	p.o = NULL;
+	job_begin(&j);
 	flush_closed_quick(j.r);
 	result = do_path(&j, spec_of(call->nr), buf, abs, &p);
 	place_clear(&p);
@@ -307,7 +306,7 @@ static enum pf__call_end on_fd(void *ctx, struct pf__call *call)
 	struct object *o;
 	int64_t result;
 
-	if (!atomic_load_explicit(&j.r->given, memory_order_relaxed))
+	if (!atomic_load_explicit(&j.r->shared->given, memory_order_relaxed))
 		return call_end(&j, CONTINUE);
 	flush_closed_quick(j.r);
 	o = object_of_fd(j.r, call, (int)call->args[(int)s->dirfd]);
@@ -507,6 +506,7 @@ const struct pf__trap *run_traps(struct pf__run *r, size_t *n)
 
 	pthread_once(&once, fill_tables);
 	r->first_number = first_number;
+	atomic_store(&r->shared->first_number, first_number);
 	*n = n_traps;
 	return traps;
 }

@@ -106,6 +106,7 @@ int flush_begin(struct object *o)
 		return err;
 	o->written = true;
 	atomic_fetch_add(&o->run->n_written, 1);
+	shared_busy(o->run, 1);
 	return 0;
 }
 
@@ -370,6 +371,7 @@ static void end_writing(struct object *o)
 	}
 	o->written = false;
 	atomic_fetch_sub(&o->run->n_written, 1);
+	shared_busy(o->run, -1);
 	base_close(o);
 	o->held = false; /* the next open looks at what the server has now */
 }
@@ -377,7 +379,7 @@ static void end_writing(struct object *o)
 static void end_reading(struct object *o)
 {
 	if (o->reader)
-		pf_close(pf__take(o->reader, NULL));
+		pf__close_unflushed(pf__take(o->reader, NULL));
 	/* Somebody may be on his way to execute it, and must not find it being written to. */
 	if (!o->exec)
 		o->held = false;
@@ -571,7 +573,7 @@ void flush_closed_quick(struct pf__run *r)
  * of removing them while they are open. */
 void flush_closed_for_names(struct pf__run *r)
 {
-	if (atomic_load_explicit(&r->given, memory_order_relaxed))
+	if (atomic_load_explicit(&r->shared->given, memory_order_relaxed))
 		flush_closed(r);
 }
 
@@ -635,8 +637,8 @@ static void wake(struct pf__run *r)
 void flush_given(struct pf__run *r)
 {
 	/* Nobody has looked for what is closed until now. */
-	if (!atomic_load_explicit(&r->given, memory_order_relaxed) &&
-	    !atomic_exchange(&r->given, 1))
+	if (!atomic_load_explicit(&r->shared->given, memory_order_relaxed) &&
+	    !atomic_exchange(&r->shared->given, 1))
 		wake(r);
 }
 
@@ -654,7 +656,7 @@ static void *flush_loop(void *arg)
 
 		if (atomic_load(&r->n_closing))
 			left = 1;
-		else if (left > READERS_MS && atomic_load(&r->given))
+		else if (left > READERS_MS && atomic_load(&r->shared->given))
 			left = READERS_MS;
 		left = left < native ? left : native;
 		poll(p, 2, left < 0 ? 0 : (int)left);

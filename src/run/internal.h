@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "launch/device.h"
 #include "run/run.h"
+#include "run/shared.h"
 #include "vfs/super.h"
 #include <limits.h>
 #include <pthread.h>
@@ -51,7 +52,8 @@ struct mount {
 	enum mount_state state;   /* lock */
 	struct pf_fs *_Atomic fs; /* once READY */
 	struct pf__device_mount *pending;
-	bool ended; /* lock: unmounted, or being so */
+	bool ended;         /* lock: unmounted, or being so */
+	_Atomic bool shown; /* shared.c: its cache knows the table */
 };
 
 /* The mount that owns the canonical path (the longest that is a prefix of it), referenced; NULL:
@@ -337,9 +339,10 @@ struct place {
 struct job {
 	struct pf__run *r;
 	struct pf__call *call;
-	struct who *who;       /* job_who() */
-	struct mount *view_of; /* whose view it is; not referenced */
-	struct pf_fs view;     /* as the caller */
+	struct who *who;        /* job_who() */
+	uint32_t places, shown; /* job_begin(): the run's, when it came */
+	struct mount *view_of;  /* whose view it is; not referenced */
+	struct pf_fs view;      /* as the caller */
 };
 
 #define PLACE_FOLLOW  (1u << 0)
@@ -361,13 +364,38 @@ pid_t place_magic(const char *path, const char **name);
 void places_change(struct pf__run *r);
 /* Is it known that this path leads nowhere near? Quick. */
 bool place_known_outside(struct job *j, const char *path, size_t len, bool follow);
-void place_know_outside(struct job *j, const char *path, size_t len, bool follow);
+/* path is relative to dirfd, if it is relative at all. */
+void place_know_outside(struct job *j, int dirfd, const char *path, size_t len, bool follow);
+/* Nothing has changed in the last moments. */
+bool places_settled(struct pf__run *r);
 
+/* What it finds may be shown only as long as nothing changes from now on. */
+void job_begin(struct job *j);
 /* Who calls, asked for when it is needed; NULL: gone. */
 struct who *job_who(struct job *j);
 /* Set up j->view for calls as the caller. 0 or negative errno. */
 int job_view(struct job *j, struct mount *m);
 void job_end(struct job *j);
+
+/* ---- shared.c: what programs may see ----------------------------------------------------------
+ */
+
+int shared_open(struct pf__run *r);
+/* Before the first process is started: their calls from PF_PASS_PAGE pass. */
+void shared_pass(struct pf__run *r);
+void shared_close(struct pf__run *r);
+/* A descriptor of it for a program, or negative errno: no program wants it. */
+int shared_give(struct pf__run *r);
+/* A file is given out for writing (1), or what was written is at the server (-1). */
+void shared_busy(struct pf__run *r, int n);
+/* The mount ends: its file system may live on. */
+void shared_hide(struct mount *m);
+/* Show what is cached of the canonical path (of m), that was just looked at. */
+void shared_show(struct job *j, struct mount *m, const char *path);
+/* Show the names of a directory: as shared_show() for each. False: not now. */
+bool shared_show_begin(struct job *j, struct object *dir, struct pf__showing *s, char *path);
+void shared_show_name(struct job *j, const struct pf__showing *s, char *path, const char *name,
+		      size_t n);
 
 /* ---- placeholder.c --------------------------------------------------------------------------- */
 
@@ -547,23 +575,20 @@ struct pf__run {
 	struct pf__list mounts;
 	struct former former[16]; /* mounts_lock */
 	unsigned next_former;
-	_Atomic unsigned n_mounts, next_mount;
+	_Atomic unsigned next_mount;
 	unsigned mounting; /* threads that wait for INIT, or unmount; mounts_lock */
 	pthread_mutex_t who_lock;
 	struct pf__list who[256];
 	unsigned n_who;
-	_Atomic unsigned creds_gen, cwd_gen, place_gen;
-	_Atomic int64_t cwd_changed, place_changed; /* ms */
+	_Atomic unsigned creds_gen;
 	pthread_mutex_t objects_lock;
 	struct pf__list by_id[OBJECT_BUCKETS], by_inode[OBJECT_BUCKETS];
 	struct pf__list by_watch[2][OBJECT_BUCKETS], objects;
 	_Atomic unsigned n_objects, sweep;
 	_Atomic int64_t full_until; /* ms; no use to look for objects that nobody has */
-	_Atomic unsigned given, given_dirs, n_written, round;
+	_Atomic unsigned given_dirs, n_written, round;
 	char *private; /* where private directories are */
 	int private_fd;
-	dev_t private_dev, memfd_dev;
-	_Atomic dev_t disk_dev; /* of stand-ins of large files; 0: there was none */
 	_Atomic unsigned next_private;
 	unsigned first_number; /* of placeholders; 0: there are none */
 	pthread_mutex_t number_lock;
@@ -588,7 +613,8 @@ struct pf__run {
 	_Atomic bool said_untraceable;
 	_Atomic unsigned lost; /* files whose data could not be written back */
 	uint64_t seed;
-	_Atomic uint64_t *known; /* place.c */
+	struct pf__shared *shared; /* what programs may see of it */
+	int shared_fd;
 };
 
 void run_say(struct pf__run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

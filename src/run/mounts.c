@@ -31,6 +31,7 @@ void mount_put(struct mount *m)
 {
 	if (!m || atomic_fetch_sub(&m->refs, 1) != 1)
 		return;
+	shared_hide(m);
 	pthread_cond_destroy(&m->ready);
 	pthread_mutex_destroy(&m->lock);
 	pf__free(m->point);
@@ -70,7 +71,7 @@ static void publish(struct pf__run *r, struct mount *m)
 {
 	pthread_rwlock_wrlock(&r->mounts_lock);
 	pf__list_add_head(&r->mounts, &m->link);
-	atomic_fetch_add(&r->n_mounts, 1);
+	atomic_fetch_add(&r->shared->mounts, 1);
 	pthread_rwlock_unlock(&r->mounts_lock);
 	places_change(r);
 }
@@ -81,7 +82,7 @@ static void withdraw(struct pf__run *r, struct mount *m)
 	pthread_rwlock_wrlock(&r->mounts_lock);
 	if (!pf__list_empty(&m->link)) {
 		pf__list_del(&m->link);
-		atomic_fetch_sub(&r->n_mounts, 1);
+		atomic_fetch_sub(&r->shared->mounts, 1);
 		mount_put(m);
 	}
 	pthread_rwlock_unlock(&r->mounts_lock);
@@ -90,7 +91,7 @@ static void withdraw(struct pf__run *r, struct mount *m)
 
 bool mounts_any(struct pf__run *r)
 {
-	return atomic_load_explicit(&r->n_mounts, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&r->shared->mounts, memory_order_relaxed) != 0;
 }
 
 struct mount *mount_of(struct pf__run *r, const char *path, size_t len, bool *exact)

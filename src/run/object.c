@@ -44,12 +44,13 @@ int objects_open(struct pf__run *r)
 	if (err)
 		return err;
 	pf__run_limits(r, false);
+	snprintf(r->shared->where, sizeof r->shared->where, "%s/", r->private);
 	if (fstat(r->private_fd, &st) < 0)
 		return -errno;
-	r->private_dev = st.st_dev;
+	r->shared->private = st.st_dev;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	r->memfd_dev = st.st_dev;
+	r->shared->memfd = st.st_dev;
 	for (int i = 0; i < 2; i++) {
 		r->inotify[i] = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 		if (r->inotify[i] < 0)
@@ -75,8 +76,8 @@ struct object *object_by_id(struct pf__run *r, dev_t dev, ino_t ino)
 	struct object *found = NULL;
 	struct pf__list *pos, *head = id_bucket(r, dev, ino);
 
-	if (dev != r->memfd_dev && dev != r->private_dev && dev != atomic_load(&r->disk_dev) &&
-	    !atomic_load(&r->n_native))
+	if (dev != r->shared->memfd && dev != r->shared->private &&
+	    dev != atomic_load(&r->shared->disk) && !atomic_load(&r->n_native))
 		return NULL;
 	pthread_mutex_lock(&r->objects_lock);
 	pf__list_for_each (pos, head) {
@@ -138,7 +139,7 @@ struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
 	struct object *o;
 	struct stat st;
 
-	if (!atomic_load_explicit(&r->given, memory_order_relaxed))
+	if (!atomic_load_explicit(&r->shared->given, memory_order_relaxed))
 		return NULL;
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
 	o = stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
@@ -183,7 +184,7 @@ static int open_on_disk(struct object *o)
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fd;
-	atomic_store(&o->run->disk_dev, st.st_dev);
+	atomic_store(&o->run->shared->disk, st.st_dev);
 	o->on_disk = true;
 	return fd;
 }
@@ -278,6 +279,8 @@ static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 				  : objects_full(o->run))
 		return -ENFILE;
 	o->native = what & FOR_NATIVE;
+	if (o->native) /* a preloaded library would take its descriptors for others */
+		shared_busy(o->run, 1);
 	err = o->kind == OBJECT_DIR ? make_directory(o)
 	      : o->native           ? make_native(o, file)
 				    : make_file(o, file, what & FOR_PLACEHOLDER);
@@ -304,6 +307,13 @@ static void remove_link(struct object *o)
 	private_remove(o->run->private_fd, name);
 }
 
+/* Programs may remember what a directory is called, by its number. */
+static void name_changed(const struct object *o)
+{
+	if (o->kind == OBJECT_DIR)
+		atomic_fetch_add(&o->run->shared->places, 1);
+}
+
 /* Nobody else knows it. */
 void object_free(struct object *o)
 {
@@ -313,7 +323,7 @@ void object_free(struct object *o)
 	if (o->listing)
 		pf_close(o->listing);
 	if (o->reader)
-		pf_close(o->reader);
+		pf__close_unflushed(o->reader);
 	if (o->writer)
 		pf_close(o->writer);
 	if (o->through)
@@ -329,6 +339,7 @@ void object_free(struct object *o)
 		close(o->fd);
 	if (o->fresh >= 0)
 		close(o->fresh);
+	name_changed(o);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
 		snprintf(name, sizeof name, "d%u", o->private_number);
 		if (unlinkat(r->private_fd, name, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY) {
@@ -341,6 +352,8 @@ void object_free(struct object *o)
 	if (o->exec)
 		remove_link(o);
 	base_close(o);
+	if (o->native) /* what was written to it is known by now */
+		shared_busy(r, -1);
 	pf__free(o->path);
 	pf__free(o->far);
 	mount_put(o->m);
@@ -570,8 +583,10 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 	if (!o)
 		return err;
 	o->through = file;
-	if (writes(file))
+	if (writes(file)) {
 		atomic_fetch_add(&r->n_through, 1);
+		shared_busy(r, 1);
+	}
 	pthread_mutex_lock(&r->objects_lock);
 	enter(r, o);
 	pthread_mutex_unlock(&r->objects_lock);
@@ -584,8 +599,10 @@ void object_undo(struct object *o)
 	pthread_mutex_lock(&o->run->objects_lock);
 	object_leave(o->run, o);
 	pthread_mutex_unlock(&o->run->objects_lock);
-	if (writes(o->through))
+	if (writes(o->through)) {
 		atomic_fetch_sub(&o->run->n_through, 1);
+		shared_busy(o->run, -1);
+	}
 	o->through = NULL;
 	object_free(o);
 }
@@ -620,6 +637,7 @@ static void set_path(struct object *o, const char *head, const char *tail)
 	memcpy(path + n, tail, k + 1);
 	pf__free(o->path);
 	o->path = path;
+	name_changed(o);
 }
 
 /* Under objects_lock. */
@@ -643,8 +661,10 @@ static void remove_at(struct pf__run *r, const char *path)
 	pf__list_for_each (pos, &r->objects) {
 		struct object *o = pf__list_entry(pos, struct object, all);
 
-		if (!o->gone && strcmp(o->path, path) == 0)
+		if (!o->gone && strcmp(o->path, path) == 0) {
 			o->gone = true;
+			name_changed(o);
+		}
 	}
 }
 

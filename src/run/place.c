@@ -20,58 +20,64 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_LINKS   40
-#define KNOWN_SLOTS 8192
-#define VALID_MS    1000
-#define CHANGE_MS   10
+#define MAX_LINKS 40
 
 /* ---- what is known ---------------------------------------------------------------------------
  */
 
-enum known { KNOWN_NO_LINK = 1, KNOWN_OUTSIDE, KNOWN_OUTSIDE_FOLLOWED };
-
-/* Two words a slot: the hash, and generation and time. Torn ones are of the same kind of fact. */
-static bool is_known(struct pf__run *r, enum known what, const char *path, size_t len)
+static bool is_known(struct pf__run *r, enum pf__known what, const char *path, size_t len)
 {
-	uint64_t h = pf__hash_bytes(r->seed + what, path, len), when;
-	_Atomic uint64_t *slot = &r->known[h % KNOWN_SLOTS * 2];
-
-	if (atomic_load_explicit(&slot[0], memory_order_relaxed) != h)
-		return false;
-	when = atomic_load_explicit(&slot[1], memory_order_relaxed);
-	return when >> 40 == (atomic_load(&r->place_gen) & 0xffffff) &&
-	       (uint64_t)run_now_ms() - (when & 0xffffffffff) < VALID_MS;
+	return pf__shared_knows(r->shared, what, path, len, (uint64_t)run_now_ms());
 }
 
-static void know(struct pf__run *r, enum known what, const char *path, size_t len)
+bool places_settled(struct pf__run *r)
 {
-	uint64_t h = pf__hash_bytes(r->seed + what, path, len);
-	_Atomic uint64_t *slot = &r->known[h % KNOWN_SLOTS * 2];
-	uint64_t now = (uint64_t)run_now_ms();
+	return run_now_ms() - atomic_load(&r->shared->places_changed) >= PF_CHANGE_MS;
+}
 
-	if ((int64_t)now - atomic_load(&r->place_changed) < CHANGE_MS)
+static void know(struct pf__run *r, enum pf__known what, const char *path, size_t len)
+{
+	uint64_t h = pf__shared_key(r->shared, what, path, len);
+	_Atomic uint64_t *slot = &r->shared->known[h % PF_KNOWN_SLOTS * 2];
+
+	if (!places_settled(r))
 		return;
 	atomic_store_explicit(&slot[0], h, memory_order_relaxed);
 	atomic_store_explicit(&slot[1],
-			      (uint64_t)(atomic_load(&r->place_gen) & 0xffffff) << 40 |
-				  (now & 0xffffffffff),
+			      (uint64_t)(atomic_load(&r->shared->places) & 0xffffff) << 40 |
+				  ((uint64_t)run_now_ms() & 0xffffffffff),
 			      memory_order_relaxed);
 }
 
 void places_change(struct pf__run *r)
 {
-	atomic_store(&r->place_changed, run_now_ms());
-	atomic_fetch_add(&r->place_gen, 1);
+	atomic_store(&r->shared->places_changed, run_now_ms());
+	atomic_fetch_add(&r->shared->places, 1);
 }
 
 bool place_known_outside(struct job *j, const char *path, size_t len, bool follow)
 {
-	return is_known(j->r, follow ? KNOWN_OUTSIDE_FOLLOWED : KNOWN_OUTSIDE, path, len);
+	return is_known(j->r, follow ? PF_KNOWN_OUTSIDE_FOLLOWED : PF_KNOWN_OUTSIDE, path, len);
 }
 
-void place_know_outside(struct job *j, const char *path, size_t len, bool follow)
+void place_know_outside(struct job *j, int dirfd, const char *path, size_t len, bool follow)
 {
-	know(j->r, follow ? KNOWN_OUTSIDE_FOLLOWED : KNOWN_OUTSIDE, path, len);
+	enum pf__known what = follow ? PF_KNOWN_OUTSIDE_FOLLOWED : PF_KNOWN_OUTSIDE;
+	char link[64], text[PATH_MAX];
+	ssize_t n;
+
+	if (path[0] == '/')
+		know(j->r, what, path, len);
+	if (path[0] == '/' || dirfd == AT_FDCWD || !j->r->config.preload)
+		return;
+	/* Programs find these by themselves. */
+	snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)j->call->tid, dirfd);
+	n = readlink(link, text, sizeof text - 1);
+	if (n <= 0 || text[0] != '/' || (size_t)n + len + 2 > sizeof text)
+		return;
+	text[n] = '/';
+	memcpy(text + n + 1, path, len);
+	know(j->r, what, text, (size_t)n + 1 + len);
 }
 
 /* ---- the walk --------------------------------------------------------------------------------
@@ -232,7 +238,7 @@ static int step_outside(struct walk *w, bool last)
 		w->len = strlen(self);
 		return 0;
 	}
-	if (is_known(w->j->r, KNOWN_NO_LINK, w->cur, w->len))
+	if (is_known(w->j->r, PF_KNOWN_NO_LINK, w->cur, w->len))
 		return 0;
 	pid = place_magic(w->cur, &name);
 	if (pid)
@@ -245,7 +251,7 @@ static int step_outside(struct walk *w, bool last)
 		return expand(w, target, (size_t)n);
 	}
 	if (errno == EINVAL)
-		know(w->j->r, KNOWN_NO_LINK, w->cur, w->len);
+		know(w->j->r, PF_KNOWN_NO_LINK, w->cur, w->len);
 	else
 		w->missing = true;
 	return 0;

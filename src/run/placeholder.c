@@ -253,8 +253,10 @@ void placeholder_close(struct object *o)
 	bool writes = (pf_getfl(o->through) & O_ACCMODE) != O_RDONLY;
 	int err = pf_close(pf__take(o->through, NULL));
 
-	if (writes)
+	if (writes) {
 		atomic_fetch_sub(&o->run->n_through, 1);
+		shared_busy(o->run, -1);
+	}
 	if (!err || !o->wrote)
 		return;
 	atomic_fetch_add(&o->run->lost, 1);

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define HOLD_BYTES_MAX   (1ull << 28)
-#define KNOWN_SLOTS      8192
 #define PATIENCE_MS      5000 /* without an answer, until we say so */
 #define LAST_PATIENCE_MS 2000 /* until we give up who waits in vain for a killed program */
 
@@ -51,7 +50,7 @@ static uint64_t default_hold(void)
 	return bytes < HOLD_BYTES_MAX ? bytes : HOLD_BYTES_MAX;
 }
 
-static int init_locks(struct pf__run *r)
+static void init_locks(struct pf__run *r)
 {
 	pthread_rwlockattr_t fair;
 	pthread_condattr_t attr;
@@ -83,8 +82,6 @@ static int init_locks(struct pf__run *r)
 		pf__list_init(&r->by_inode[i]);
 	}
 	r->seed = pf__hash_seed();
-	r->known = pf__calloc(KNOWN_SLOTS * 2, sizeof *r->known);
-	return r->known ? 0 : -ENOMEM;
 }
 
 static int add_roles(struct pf__run *r)
@@ -105,16 +102,19 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	if (!r)
 		return pf__fail(-ENOMEM, "run:");
 	r->config = *config;
-	r->inotify[0] = r->inotify[1] = r->flush_wake = r->private_fd = -1;
+	r->inotify[0] = r->inotify[1] = r->flush_wake = r->private_fd = r->shared_fd = -1;
 	r->next_mount = 1;
 	err = pf__options_read(&r->options, config->options);
 	r->hold_bytes = config->hold_bytes ? config->hold_bytes : default_hold();
+	init_locks(r);
 	if (!err)
-		err = init_locks(r);
+		err = shared_open(r);
 	if (!err)
 		err = objects_open(r);
 	if (!err)
 		err = pf__supervisor_new(&r->s);
+	if (!err)
+		shared_pass(r);
 	if (!err)
 		err = add_roles(r);
 	if (!err)
@@ -242,6 +242,6 @@ void pf__run_free(struct pf__run *r)
 		pthread_rwlock_destroy(&r->turns[i]);
 	pthread_mutex_destroy(&r->flush_lock);
 	pthread_cond_destroy(&r->settled);
-	pf__free(r->known);
+	shared_close(r);
 	pf__free(r);
 }

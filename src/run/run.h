@@ -19,6 +19,8 @@ struct pf__run;
 struct pf__run_config {
 	const struct pf_options *options; /* for what is mounted inside the run; NULL: defaults */
 	uint64_t hold_bytes; /* files larger than this are not held in memory; 0: default */
+	/* Programs that load src/preload/ may see what is known of paths and attributes. */
+	bool preload;
 	/* A line for the user, without newline and "portfire:": what could not be written back and
 	 * where it was kept. On any thread. May be NULL. */
 	void (*say)(void *ctx, const char *line);

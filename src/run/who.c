@@ -7,7 +7,7 @@
  * state of what is known | left by
  * -----------------------|-------------------------------------------------
  * valid                  | a second; a change by anyone (the generation)
- * not to be kept         | CHANGE_MS after a change: it may not be done yet
+ * not to be kept         | PF_CHANGE_MS after a change: it may not be done yet
  */
 #include "run/internal.h"
 #include <errno.h>
@@ -17,9 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VALID_MS  1000
-#define CHANGE_MS 10
-#define MAX_WHO   4096
+#define VALID_MS 1000
+#define MAX_WHO  4096
 
 static struct pf__list *bucket(struct pf__run *r, pid_t tid)
 {
@@ -213,8 +212,8 @@ void who_creds_change(struct pf__run *r)
 
 void who_cwd_changes(struct pf__run *r)
 {
-	atomic_store(&r->cwd_changed, run_now_ms());
-	atomic_fetch_add(&r->cwd_gen, 1);
+	atomic_store(&r->shared->cwds_changed, run_now_ms());
+	atomic_fetch_add(&r->shared->cwds, 1);
 }
 
 static int read_cwd(struct pf__run *r, pid_t tid, struct object **dir, char *buf, size_t size)
@@ -236,7 +235,7 @@ static int read_cwd(struct pf__run *r, pid_t tid, struct object **dir, char *buf
 static void remember(struct pf__run *r, struct who *w, unsigned gen, int64_t now,
 		     struct object *dir, const char *path)
 {
-	if (now - atomic_load(&r->cwd_changed) < CHANGE_MS)
+	if (now - atomic_load(&r->shared->cwds_changed) < PF_CHANGE_MS)
 		return;
 	pthread_mutex_lock(&r->who_lock);
 	if (w->cwd.dir)
@@ -260,7 +259,7 @@ static bool recall(struct pf__run *r, struct who *w, int64_t now, struct object 
 	bool valid;
 
 	pthread_mutex_lock(&r->who_lock);
-	valid = w->cwd.known && w->cwd.gen == atomic_load(&r->cwd_gen) &&
+	valid = w->cwd.known && w->cwd.gen == atomic_load(&r->shared->cwds) &&
 		now - w->cwd.checked < VALID_MS;
 	*dir = NULL;
 	if (valid && w->cwd.dir) {
@@ -275,7 +274,7 @@ static bool recall(struct pf__run *r, struct who *w, int64_t now, struct object 
 
 int who_cwd(struct pf__run *r, struct who *w, struct object **dir, char *buf, size_t size)
 {
-	unsigned gen = atomic_load(&r->cwd_gen);
+	unsigned gen = atomic_load(&r->shared->cwds);
 	int64_t now = run_now_ms();
 	int err;
 

@@ -111,7 +111,7 @@ static uint32_t window_of(const struct pf__supervisor *s, unsigned base)
 }
 
 /* How many instructions. */
-static unsigned write_prologue(const struct pf__supervisor *s, struct sock_filter *out)
+static unsigned write_window(const struct pf__supervisor *s, struct sock_filter *out)
 {
 	unsigned base = 0;
 	uint32_t calls = 0;
@@ -147,6 +147,44 @@ static unsigned write_prologue(const struct pf__supervisor *s, struct sock_filte
 	return PROLOGUE;
 }
 
+/*
+ * Calls that are made from a page of code that programs have of us (pf__supervisor_pass()). The
+ * others do not come to where the address is looked at: so the kernel knows beforehand that it can
+ * let them through.
+ */
+#define MAX_PASSED 16u
+#define HIGH_WORD  (4u - LOW_WORD)
+
+static unsigned write_passed(const struct pf__supervisor *s, struct sock_filter *out)
+{
+	const unsigned ip = offsetof(struct seccomp_data, instruction_pointer);
+	unsigned n = s->n_passed < MAX_PASSED ? (unsigned)s->n_passed : MAX_PASSED, at = 0;
+
+	if (!n)
+		return 0;
+	out[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, arch));
+	out[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, seccomp_arch_native(),
+						 0, (unsigned char)(n + 8));
+	out[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
+	for (unsigned i = 0; i < n; i++) /* to the address */
+		out[at++] = (struct sock_filter)BPF_JUMP(
+		    BPF_JMP | BPF_JEQ | BPF_K, (unsigned)s->passed[i], (unsigned char)(n - i), 0);
+	const struct sock_filter code[] = {
+	    BPF_STMT(BPF_JMP | BPF_JA, 6),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ip + HIGH_WORD),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(s->pass_page >> 32), 0, 4),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ip + LOW_WORD),
+	    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~0xfffu),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)s->pass_page, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	memcpy(out + at, code, sizeof code);
+	return at + (unsigned)(sizeof code / sizeof *code);
+}
+
 /* ---- the program ------------------------------------------------------------------------------
  */
 
@@ -167,7 +205,8 @@ static int export_program(scmp_filter_ctx ctx, const struct pf__supervisor *s,
 		pf__free(code);
 		return -errno;
 	}
-	before = write_prologue(s, code);
+	before = write_passed(s, code);
+	before += write_window(s, code + before);
 	err = seccomp_export_bpf(ctx, fds[1]);
 	n = err < 0 ? err : read(fds[0], code + before, size - before * sizeof *code);
 	close(fds[0]);

@@ -52,6 +52,9 @@ struct pf__supervisor {
 	struct pf__list roles; /* complete before the first listener */
 	bool parallel;         /* so is this: there is a parallel role */
 	uint64_t token;
+	uint64_t pass_page; /* pf__supervisor_pass() */
+	const int *passed;
+	size_t n_passed;
 	pthread_mutex_t lock;
 	pthread_cond_t ran;        /* running has changed */
 	struct pf__list watches;   /* lock */

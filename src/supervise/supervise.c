@@ -234,6 +234,13 @@ static void *loop(void *arg)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+void pf__supervisor_pass(struct pf__supervisor *s, uint64_t page, const int *calls, size_t n)
+{
+	s->pass_page = page;
+	s->passed = calls;
+	s->n_passed = n;
+}
+
 uint64_t pf__supervisor_token(const struct pf__supervisor *s)
 {
 	return s->token;

@@ -82,6 +82,12 @@ int pf__supervisor_add_role(struct pf__supervisor *s, const struct pf__trap *tra
 int pf__supervisor_add_parallel_role(struct pf__supervisor *s, const struct pf__trap *traps,
 				     size_t ntraps, void *ctx);
 /*
+ * Let these calls pass without being trapped when they are made by instructions of the page at
+ * `page` (a multiple of 4096 below 4 TiB), wherever a program of ours maps code there. Before the
+ * first process is started; calls must live as long as the supervisor.
+ */
+void pf__supervisor_pass(struct pf__supervisor *s, uint64_t page, const int *calls, size_t n);
+/*
  * For a handler of a parallel role, before it waits for long (for a server's answer, say): another
  * thread receives from now on. Without it that happens within some milliseconds. Costs nothing the
  * second time, nor elsewhere than in such a handler.

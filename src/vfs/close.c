@@ -302,6 +302,14 @@ int pf_close(struct pf_file *file)
 	return r ? pf__fail_op(r, "close", NULL) : 0;
 }
 
+void pf__close_unflushed(struct pf_file *file)
+{
+	struct pf__open_file *of = file->of;
+
+	pf__free(file);
+	pf__open_file_put(of);
+}
+
 int pf_dup(struct pf_file *file, struct pf_file **copy)
 {
 	*copy = NULL;

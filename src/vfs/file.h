@@ -58,6 +58,10 @@ int pf__file_check(struct pf_file *file, unsigned need, struct pf__open_file **o
 /* Flags as the server sees them: O_LARGEFILE added, O_CREAT O_EXCL O_NOCTTY (O_CLOEXEC ...)
  * removed. */
 uint32_t pf__wire_flags(int flags);
+/* pf_close() without FLUSH, which tells the server nothing of a file that was only read, and waits
+ * for its answer. (libfuse: do not "assume that flush will be called at all".) No locks may be
+ * left. */
+void pf__close_unflushed(struct pf_file *file);
 /* An O_PATH descriptor of the same inode, as view's caller (NULL: as file's). 0 or -ENOMEM. */
 int pf__file_as(const struct pf_fs *view, struct pf_file *file, struct pf_file **out);
 /* The same inode opened once more, whatever its name is by now. 0 or errno. */

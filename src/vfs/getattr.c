@@ -4,13 +4,13 @@
 #include "base/clock.h"
 #include "base/errmsg.h"
 #include "vfs/names.h"
+#include "vfs/stat.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 /* How long a stat waits for a truncation or the like of another call, whose size it would miss. */
 #define SIZE_WAIT PF_NSEC_PER_SEC
-#define BLKSIZE   4096
 
 static void request_of(const struct pf__from *f, struct pf__inode *inode,
 		       struct pf__open_file *file, struct fuse_getattr_in *in, struct pf__req *r)
@@ -82,23 +82,7 @@ int pf__getattr(const struct pf__from *f, struct pf__inode *inode, uint32_t need
 
 void pf__attr_to_stat(const struct pf__super *s, const struct fuse_attr *a, struct stat *st)
 {
-	memset(st, 0, sizeof *st);
-	st->st_dev = s->dev;
-	st->st_ino = a->ino;
-	st->st_mode = a->mode;
-	st->st_nlink = a->nlink;
-	st->st_uid = a->uid;
-	st->st_gid = a->gid;
-	st->st_rdev = pf__decode_dev(a->rdev);
-	st->st_size = (off_t)a->size;
-	st->st_blocks = (blkcnt_t)a->blocks;
-	st->st_blksize =
-	    a->blksize ? 1 << (31 - __builtin_clz(a->blksize & 0x7fffffff ? a->blksize & 0x7fffffff
-									  : BLKSIZE))
-		       : BLKSIZE;
-	st->st_atim = (struct timespec){(time_t)a->atime, a->atimensec};
-	st->st_mtim = (struct timespec){(time_t)a->mtime, a->mtimensec};
-	st->st_ctim = (struct timespec){(time_t)a->ctime, a->ctimensec};
+	pf__stat_of_attr(s->dev, a, st);
 }
 
 /* ---- stat */

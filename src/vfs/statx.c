@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/errmsg.h"
 #include "vfs/names.h"
+#include "vfs/stat.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
@@ -38,38 +39,14 @@ static uint32_t need_of(unsigned mask)
 	return need;
 }
 
-static struct statx_timestamp stamp(uint64_t sec, uint32_t nsec)
-{
-	return (struct statx_timestamp){.tv_sec = (int64_t)sec, .tv_nsec = nsec};
-}
-
 static void fill(const struct pf__super *s, const struct fuse_attr *a, struct statx *x)
 {
-	struct stat st;
-
-	pf__attr_to_stat(s, a, &st);
-	memset(x, 0, sizeof *x);
-	x->stx_mask = STATX_BASIC_STATS;
-	x->stx_blksize = st.st_blksize;
-	x->stx_nlink = a->nlink;
-	x->stx_uid = a->uid;
-	x->stx_gid = a->gid;
-	x->stx_mode = a->mode;
-	x->stx_ino = a->ino;
-	x->stx_size = a->size;
-	x->stx_blocks = a->blocks;
-	x->stx_atime = stamp(a->atime, a->atimensec);
-	x->stx_mtime = stamp(a->mtime, a->mtimensec);
-	x->stx_ctime = stamp(a->ctime, a->ctimensec);
-	x->stx_dev_major = major(st.st_dev);
-	x->stx_dev_minor = minor(st.st_dev);
-	x->stx_rdev_major = major(st.st_rdev);
-	x->stx_rdev_minor = minor(st.st_rdev);
+	pf__statx_of_attr(s->dev, a, x);
 }
 
 static void fill_btime(const struct fuse_sx_time *t, struct statx *x)
 {
-	x->stx_btime = stamp((uint64_t)t->tv_sec, t->tv_nsec);
+	x->stx_btime = pf__statx_time((uint64_t)t->tv_sec, t->tv_nsec);
 	x->stx_mask |= STATX_BTIME;
 }
 

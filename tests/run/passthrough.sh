@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# passthrough.sh PORTFIRE PASSTHROUGH_SERVER [nobody]: programs on files that their server passes through (FUSE_PASSTHROUGH): they
+# passthrough.sh PORTFIRE PASSTHROUGH_SERVER [nobody|preload]: programs on files that their server passes through (FUSE_PASSTHROUGH): they
 # have the backing file itself, and everything but its data is the server's.
 through=$(realpath "${2:?which server?}")
 . "$(dirname "$0")/../tools/lib.sh"
-as=()
+as=() flags=(--trace)
 if [ "${3:-}" = nobody ]; then
 	[ "$(id -u)" = 0 ] || skip "only root can become nobody"
 	as=(setpriv --reuid=nobody --regid="$(id -gn nobody)" --clear-groups)
 fi
+[ "${3:-}" != preload ] || flags+=(--preload)
 chmod 755 "$work"
-cp "$portfire" "$through" "$(dirname "$portfire")"/libportfire.so.0 "$work"/ # nobody may not reach the build directory
+cp "$portfire" "$through" "$(dirname "$portfire")"/{libportfire.so.0,src/preload/libportfire-preload.so} "$work"/ # nobody may not reach the build directory
 export LD_LIBRARY_PATH=$work
 mkdir back mnt private
 export TMPDIR=$work/private MNT=$work/mnt BACK=$work/back TRACE=$work/trace
@@ -29,7 +30,7 @@ run() {
 	printf '#!/bin/sh\necho ran "$@"\n' >back/script
 	chmod 755 back/script
 	[ "${#as[@]}" = 0 ] || chown -R nobody back
-	timeout -k 5 30 "${as[@]}" "$work/portfire" run --trace 2>err [ "$work/passthrough_server" -o "$options" "$BACK" "$MNT" ] -- "$@"
+	timeout -k 5 30 "${as[@]}" "$work/portfire" run "${flags[@]}" 2>err [ "$work/passthrough_server" -o "$options" "$BACK" "$MNT" ] -- "$@"
 }
 # python CODE: with what the checks need.
 python() {

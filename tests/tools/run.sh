@@ -265,6 +265,40 @@ nothing_hidden() { # bindfs hides what is open
 }
 check "a large file is closed, replaced, removed" nothing_hidden
 
+# ---- the preloaded library
+behind_others() { LD_PRELOAD=libm.so.6 run --preload sh -c 'echo "$LD_PRELOAD"' >out && grep -q '^libm.so.6:/.*/libportfire-preload.so$' out; }
+check "--preload: the library stands behind the user's" behind_others
+not_asked() { run sh -c 'echo "x$LD_PRELOAD"; grep -c ^3070000000- /proc/self/maps' >out; [ "$(cat out)" = "x${LD_PRELOAD:-}
+0" ]; }
+check "without --preload there is none" not_asked
+preloaded() { # stat, open, a pipeline, a script; the page is there
+	echo hi >src/file
+	run --preload "${s[@]}" -- sh -c 'stat -c %s {}/file && cat {}/file && find {} -name file -ls | wc -l && grep -c ^3070000000- /proc/self/maps' >out
+	[ "$(tr '\n' ' ' <out)" = "3 hi 1 1 " ] || { cat out; return 1; }
+}
+check "--preload: programs use the files" preloaded
+library() { find "$(dirname "$portfire")" -maxdepth 4 -name libportfire-preload.so | head -1; }
+odd_place() {
+	mkdir -p "odd place" && cp "$portfire" "$(dirname "$portfire")/libportfire.so.0" "$(library)" "odd place/"
+	LD_LIBRARY_PATH="$work/odd place" "odd place/portfire" run --preload "${s[@]}" -- sh -c 'cat {}/file; grep -c ^3070000000- /proc/self/maps' >out 2>&1
+	[ "$(tr '\n' ' ' <out)" = "hi 1 " ] || { cat out; return 1; }
+}
+no_library() {
+	mkdir -p bare && cp "$portfire" "$(dirname "$portfire")/libportfire.so.0" bare/
+	LD_LIBRARY_PATH=$work/bare bare/portfire run --preload true
+}
+if [ -e "$(dirname "$portfire")/libportfire.so.0" ] && [ -n "$(library)" ]; then
+	check "--preload: from a directory with a blank in its name" odd_place
+	[ -e /usr/local/lib/portfire/libportfire-preload.so ] || [ -e /usr/local/lib/x86_64-linux-gnu/portfire/libportfire-preload.so ] ||
+		check "--preload: without the library, a clear word" prints "there is no libportfire-preload.so" no_library
+fi
+elsewhere() { # what led elsewhere leads inside
+	mkdir -p way
+	run --preload "${s[@]}" -- sh -c 'stat way/file; rmdir way; ln -s {} way; stat -c %s way/file; cat way/file; rm way; mkdir way; stat way/file || echo none' >out 2>/dev/null
+	[ "$(tr '\n' ' ' <out)" = "3 hi none " ] || { cat out; return 1; }
+}
+check "--preload: a link made on the way" elsewhere
+
 # ---- in another run
 nested() {
 	echo hi >src/file
@@ -272,6 +306,11 @@ nested() {
 	[ $? = 9 ] && [ "$(cat out)" = hi ]
 }
 check "a run in a run" nested
+nested_preloaded() {
+	run --preload "$portfire" run "${s[@]}" -- sh -c 'cat {}/file; stat -c %s {}/file; exit 9' >out
+	[ $? = 9 ] && [ "$(tr '\n' ' ' <out)" = "hi 3 " ]
+}
+check "a run in a run with --preload" nested_preloaded
 check "a failing server there" status 1 run "$portfire" run [ false {} ] true
 check "no such program there" status 127 run "$portfire" run no-such-program
 check "no private mountpoint is left" until_ok bash -c '[ -z "$(ls -A private)" ]'

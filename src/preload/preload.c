@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Makes programs of `portfire run --preload` faster, never possible: what it does not know it asks
+ * by the system call that the program would have made, which is trapped as ever.
+ *
+ * Loaded by LD_PRELOAD, behind the libraries that the user preloads. It stands in for the calls of
+ * libc that look at paths. In the memory that the run lets it see (run/shared.h) it finds that a
+ * path leads elsewhere: then it makes the call from a page that the filter lets pass. Or it
+ * finds the attributes that the run's cache has. Neither while a program may be writing files: then
+ * the run wants to be asked, so that what was closed is seen.
+ *
+ * It is not linked to a libc, so that it suits any: it uses few functions of the program's own.
+ * Async-signal-safe and thread-safe as the calls that it stands in for; keeps errno where these do.
+ */
+#include "preload/preload.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const struct pf__shared *pf__seen;
+
+/* Where the page is taken, or may not be executed, programs go on as without us. */
+static bool map_pass(int fd)
+{
+	long at =
+	    syscall(SYS_mmap, PF_PASS_PAGE, 4096L, (long)(PROT_READ | PROT_EXEC),
+		    (long)(MAP_PRIVATE | MAP_FIXED_NOREPLACE), (long)fd, (long)PF_PASS_OFFSET);
+
+	return at == (long)PF_PASS_PAGE;
+}
+
+__attribute__((constructor)) static void see(void)
+{
+	int error = errno;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, PF_SHARED_NAME, O_RDONLY | O_CLOEXEC, 0);
+	const struct pf__shared *s;
+
+	if (fd >= 0) {
+		s = mmap(NULL, sizeof *s, PROT_READ, MAP_SHARED, fd, 0);
+		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && map_pass(fd))
+			pf__seen = s;
+		syscall(SYS_close, fd);
+	}
+	errno = error;
+}
+
+long pf__call(bool pass, long nr, long a, long b, long c, long d, long e)
+{
+	long result;
+
+	if (!pass)
+		return syscall(nr, a, b, c, d, e);
+	result = PF_PASS(nr, a, b, c, d, e);
+	if (result >= 0 || result < -4095)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* ---- directories ----------------------------------------------------------------------------- */
+
+/*
+ * What directories are called that calls are relative to, asked for once in a while. Nobody waits
+ * for a lock: who does not get it does without, also in a signal handler, and in a child whose
+ * parent held it when it forked.
+ */
+#define DIRECTORIES 8
+#define VALID_MS    1000
+#define ASK_AFTER   2 /* calls; many programs make no more */
+
+struct directory {
+	_Atomic int busy;
+	unsigned calls;
+	uint64_t dev, ino, at;
+	uint32_t places, cwds;
+	size_t len;
+	char text[PF_TEXT_MAX];
+};
+static struct directory directories[DIRECTORIES]; /* the first: the working directory */
+
+static bool is_ours(const struct pf__shared *s, uint64_t dev)
+{
+	return dev == s->private || dev == s->memfd ||
+	       dev == atomic_load_explicit(&s->disk, memory_order_relaxed);
+}
+
+/* Ours it is called what the run says; the kernel would name what stands for it. */
+static ssize_t ask_cwd(const struct pf__shared *s, char *text)
+{
+	size_t k = strlen(s->where);
+	int error = errno;
+	long n = PF_PASS(SYS_getcwd, (long)text, PF_TEXT_MAX, 0, 0, 0);
+
+	if (n > 1 && text[0] == '/' && !strncmp(text, s->where, k))
+		n = syscall(SYS_getcwd, text, (long)PF_TEXT_MAX);
+	errno = error;
+	return n > 1 && text[0] == '/' ? n - 1 : -1;
+}
+
+static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *text)
+{
+	char name[40] = "/proc/self/fd/", digits[12];
+	unsigned n = 0, k = 14;
+	int error = errno;
+	long got;
+
+	do
+		digits[n++] = (char)('0' + fd % 10);
+	while (fd /= 10);
+	while (n)
+		name[k++] = digits[--n];
+	name[k] = '\0';
+	got = pf__call(!is_ours(s, dev), SYS_readlinkat, AT_FDCWD, (long)name, (long)text,
+		       PF_TEXT_MAX, 0);
+	errno = error;
+	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
+}
+
+static bool is_settled(const struct pf__shared *s, uint64_t now)
+{
+	return (int64_t)now - atomic_load(&s->places_changed) >= PF_CHANGE_MS &&
+	       (int64_t)now - atomic_load(&s->cwds_changed) >= PF_CHANGE_MS;
+}
+
+/* Under d->busy. */
+static bool refresh(const struct pf__shared *s, struct directory *d, int fd, const struct stat *st,
+		    uint64_t now)
+{
+	uint32_t places = atomic_load(&s->places), cwds = atomic_load(&s->cwds);
+	bool known =
+	    d->len && d->places == places && now - d->at < VALID_MS &&
+	    (fd == AT_FDCWD ? d->cwds == cwds : d->dev == st->st_dev && d->ino == st->st_ino);
+	ssize_t n;
+
+	if (known)
+		return true;
+	d->len = 0;
+	if (d->calls++ < ASK_AFTER && fd == AT_FDCWD)
+		return false;
+	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st->st_dev, d->text);
+	if (n <= 0)
+		return false;
+	d->places = places;
+	d->cwds = cwds;
+	d->at = is_settled(s, now) ? now : 0;
+	d->len = (size_t)n;
+	if (fd != AT_FDCWD) {
+		d->dev = st->st_dev;
+		d->ino = st->st_ino;
+	}
+	return true;
+}
+
+/* text := what fd is called, "/", path. */
+static bool join(const struct pf__shared *s, int fd, const char *path, uint64_t now, struct text *t)
+{
+	struct directory *d = directories;
+	size_t n = strlen(path);
+	struct stat st;
+	bool known;
+
+	if (fd != AT_FDCWD) {
+		if (fd < 0 || PF_PASS(SYS_fstat, fd, (long)&st, 0, 0, 0) < 0 ||
+		    !S_ISDIR(st.st_mode))
+			return false;
+		d += 1 + (st.st_ino ^ (uint64_t)st.st_dev) % (DIRECTORIES - 1);
+	}
+	if (atomic_exchange_explicit(&d->busy, 1, memory_order_acquire))
+		return false;
+	known = refresh(s, d, fd, &st, now) && d->len + n + 2 <= sizeof t->buf;
+	if (known) {
+		memcpy(t->buf, d->text, d->len);
+		t->buf[d->len] = '/';
+		memcpy(t->buf + d->len + 1, path, n + 1);
+		t->path = t->buf;
+		t->len = d->len + 1 + n;
+	}
+	atomic_store_explicit(&d->busy, 0, memory_order_release);
+	return known;
+}
+
+/* ---- paths ----------------------------------------------------------------------------------- */
+
+/* Neither "//", "." nor "..", nor a slash at the end: it may be what the run calls it. */
+static bool is_plain(const struct text *t)
+{
+	for (const char *p = t->path; *p; p++) {
+		if (*p != '/')
+			continue;
+		if (!p[1] || p[1] == '/')
+			return false;
+		if (p[1] == '.' &&
+		    (!p[2] || p[2] == '/' || (p[2] == '.' && (!p[3] || p[3] == '/'))))
+			return false;
+	}
+	return true;
+}
+
+const struct pf__shared *pf__see(void)
+{
+	const struct pf__shared *s = pf__seen;
+
+	return s && !atomic_load_explicit(&s->busy, memory_order_acquire) ? s : NULL;
+}
+
+static bool is_known_outside(const struct pf__shared *s, const struct text *t, bool follow,
+			     uint64_t now)
+{
+	return pf__shared_knows(s, follow ? PF_KNOWN_OUTSIDE_FOLLOWED : PF_KNOWN_OUTSIDE, t->path,
+				t->len, now);
+}
+
+bool pf__leads_elsewhere(const struct pf__shared *s, int dirfd, const char *path, bool follow,
+			 struct text *t)
+{
+	uint64_t now = pf__shared_ns() / 1000000;
+
+	t->len = 0;
+	if (!path || !*path)
+		return false;
+	if (pf__shared_idle(s))
+		return !pf__shared_special(path, strlen(path));
+	if (*path == '/') {
+		t->path = path;
+		t->len = strlen(path);
+	} else if (!join(s, dirfd, path, now, t)) {
+		t->len = 0;
+		return false;
+	}
+	return is_known_outside(s, t, follow, now);
+}
+
+bool pf__is_shown(const struct pf__shared *s, const struct text *t, bool follow, uint64_t *dev,
+		  struct fuse_attr *attr)
+{
+	if (!t->len || atomic_load_explicit(&s->mixed, memory_order_relaxed) || !is_plain(t) ||
+	    !pf__shown_find(&s->shown, pf__shared_key(s, PF_KNOWN_INSIDE, t->path, t->len),
+			    atomic_load(&s->places), pf__shared_ns(), dev, attr))
+		return false;
+	return !(follow && S_ISLNK(attr->mode));
+}
+
+/* A descriptor that has nothing of ours: *st is what it is. */
+bool pf__fstat_elsewhere(const struct pf__shared *s, int fd, struct stat *st)
+{
+	uint32_t first = atomic_load_explicit(&s->first_number, memory_order_relaxed);
+
+	if (!pf__shared_idle(s) && first && (uint32_t)fd >= first)
+		return false;
+	return PF_PASS(SYS_fstat, fd, (long)st, 0, 0, 0) == 0 &&
+	       (pf__shared_idle(s) || !is_ours(s, st->st_dev));
+}
