@@ -83,7 +83,8 @@ struct pf__inode {
 	struct pf__ext *ext;
 	struct pf__inode *parent; /* directories: as last known; referenced; cache->lock to write */
 	uint64_t attr[PF_ATTR_WORDS]; /* struct pf__attr; written under the stripe's lock */
-	uint32_t shown, ticket;       /* its slot in cache->shown, from 1; the stripe's lock */
+	uint32_t shown[2], ticket[2]; /* PF_SHOWN_*: its slots in cache->shown, from 1; the
+				       * stripe's lock */
 };
 
 struct pf__cache {
@@ -143,8 +144,9 @@ void pf__inode_free(struct pf__inode *inode);
 struct pf__mutex *pf__inode_stripe(struct pf__cache *c, const struct pf__inode *inode);
 
 /* shown.c; while pf__is_shown(). Its attributes change, passage: with who
- * may pass the directory (under the stripe, and nobody sees the old ones any more); it has gone bad or
- * dies; the name goes, leads elsewhere or is no longer sure (under cache->lock); all names are. */
+ * may pass the directory (under the stripe, and nobody sees the old ones any more); it has gone bad
+ * or dies; the name goes, leads elsewhere or is no longer sure (under cache->lock); all names are.
+ */
 void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, bool passage);
 void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode);
 void pf__shown_name(struct pf__cache *c, const struct pf__name *n, uint64_t was_valid_until);

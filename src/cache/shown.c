@@ -3,7 +3,7 @@
  * The writer's side of shown.h.
  *
  * A slot is taken by making its seq odd; nobody waits for one. An inode's own (inode->shown,
- * inode->ticket) changes under its stripe, as its attributes do: so what is entered is what they
+ * inode->ticket) change under its stripe, as its attributes do: so what is entered is what they
  * say, until they are voided. Names change under another lock: who enters looks at their count of
  * changes before he looks at the name, and when all is done.
  */
@@ -55,35 +55,43 @@ static void let_go(struct pf__shown_slot *s)
 	__atomic_store_n(&s->seq, s->seq + 1, __ATOMIC_RELEASE);
 }
 
+enum { BY_NAME, BY_ITSELF };
+
 /* Under the stripe. Who has taken the slot meanwhile puts another inode there. */
-static void void_one(struct pf__cache *c, struct pf__inode *inode)
+static void void_one(struct pf__cache *c, struct pf__inode *inode, int by)
 {
 	struct pf__shown *t = table(c);
 	struct pf__shown_slot *s;
 
-	if (!inode->shown || !t)
+	if (!inode->shown[by] || !t)
 		return;
-	s = &t->slots[inode->shown - 1];
-	inode->shown = 0;
-	while (__atomic_load_n(&s->ticket, __ATOMIC_ACQUIRE) == inode->ticket) {
+	s = &t->slots[inode->shown[by] - 1];
+	inode->shown[by] = 0;
+	while (__atomic_load_n(&s->ticket, __ATOMIC_ACQUIRE) == inode->ticket[by]) {
 		uint32_t seq = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
 
 		if (seq & 1)
 			return;
 		if (!take(s))
 			continue;
-		if (s->ticket == inode->ticket)
+		if (s->ticket == inode->ticket[by])
 			__atomic_store_n(&s->key, 0, __ATOMIC_RELEASE);
 		let_go(s);
 		return;
 	}
 }
 
+static void void_both(struct pf__cache *c, struct pf__inode *inode)
+{
+	void_one(c, inode, BY_NAME);
+	void_one(c, inode, BY_ITSELF);
+}
+
 /* ---- what the rest of the cache tells -------------------------------------------------------- */
 
 void pf__shown_attr(struct pf__cache *c, struct pf__inode *inode, bool passage)
 {
-	void_one(c, inode);
+	void_both(c, inode);
 	if (passage)
 		void_all(c);
 }
@@ -93,7 +101,7 @@ void pf__shown_inode(struct pf__cache *c, struct pf__inode *inode)
 	struct pf__mutex *m = pf__inode_stripe(c, inode);
 
 	pf__mutex_lock(m);
-	void_one(c, inode);
+	void_both(c, inode);
 	pf__mutex_unlock(m);
 }
 
@@ -139,26 +147,32 @@ static int take_slot(struct pf__shown *t, uint64_t key, uint64_t now)
 	return take(&t->slots[first]) ? (int)first : -1;
 }
 
-static void fill(struct pf__shown_slot *s, const struct pf__showing *sh, uint64_t key,
-		 uint64_t until, const struct fuse_attr *attr)
+/* What shall stand there. */
+struct entry {
+	uint64_t key, until, dev;
+	uint32_t gen, place;
+	int by;
+	uint32_t need;
+	uint64_t changes; /* of names, before this one was looked at */
+};
+
+static void fill(struct pf__shown_slot *s, const struct entry *e, const struct pf__attr *a)
 {
 	uint64_t words[PF_SHOWN_WORDS];
 
-	memcpy(words, attr, sizeof words);
-	__atomic_store_n(&s->key, key, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->until, until, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->gen, sh->gen, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->place, sh->place, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->dev, sh->dev, __ATOMIC_RELEASE);
+	memcpy(words, &a->attr, sizeof words);
+	__atomic_store_n(&s->key, e->key, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->until, pf__min_u64(e->until, a->valid_until), __ATOMIC_RELEASE);
+	__atomic_store_n(&s->gen, e->gen, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->place, e->place, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->dev, e->dev, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i < PF_SHOWN_WORDS; i++)
 		__atomic_store_n(&s->attr[i], words[i], __ATOMIC_RELEASE);
 }
 
 /* Under the stripe. */
-static bool enter_locked(const struct pf__showing *sh, struct pf__inode *inode, uint64_t key,
-			 uint64_t until, uint64_t changes)
+static bool enter_locked(struct pf__cache *c, struct pf__inode *inode, const struct entry *e)
 {
-	struct pf__cache *c = sh->cache;
 	struct pf__shown *t = table(c);
 	uint64_t now = pf__now_coarse();
 	struct pf__shown_slot *s;
@@ -167,35 +181,49 @@ static bool enter_locked(const struct pf__showing *sh, struct pf__inode *inode, 
 	int index;
 
 	if (!t || pf__inode_flags(inode) & (PF_INODE_BAD | PF_INODE_OWNED | PF_INODE_SIZE_MASK) ||
-	    !pf__inode_attr(inode, PF_ATTR_ALL, now, &a))
+	    !pf__inode_attr(inode, e->need, now, &a))
 		return false;
-	void_one(c, inode);
-	index = take_slot(t, key, now);
+	void_one(c, inode, e->by);
+	index = take_slot(t, e->key, now);
 	if (index < 0)
 		return false;
 	s = &t->slots[index];
-	fill(s, sh, key, pf__min_u64(until, a.valid_until), &a.attr);
-	inode->ticket = __atomic_add_fetch(&t->tickets, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->ticket, inode->ticket, __ATOMIC_RELEASE);
-	inode->shown = (uint32_t)index + 1;
+	fill(s, e, &a);
+	inode->ticket[e->by] = __atomic_add_fetch(&t->tickets, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->ticket, inode->ticket[e->by], __ATOMIC_RELEASE);
+	inode->shown[e->by] = (uint32_t)index + 1;
 	/* Who changes a name from now on waits for the stripe to void this. */
-	entered = __atomic_load_n(&c->name_changes, __ATOMIC_SEQ_CST) == changes;
+	entered =
+	    e->by != BY_NAME || __atomic_load_n(&c->name_changes, __ATOMIC_SEQ_CST) == e->changes;
 	if (!entered)
 		__atomic_store_n(&s->key, 0, __ATOMIC_RELEASE);
 	let_go(s);
 	return entered;
 }
 
-static bool enter(const struct pf__showing *sh, struct pf__inode *inode, uint64_t key,
-		  uint64_t until, uint64_t changes)
+static bool enter(struct pf__cache *c, struct pf__inode *inode, const struct entry *e)
 {
-	struct pf__mutex *m = pf__inode_stripe(sh->cache, inode);
+	struct pf__mutex *m = pf__inode_stripe(c, inode);
 	bool entered;
 
 	pf__mutex_lock(m);
-	entered = enter_locked(sh, inode, key, until, changes);
+	entered = enter_locked(c, inode, e);
 	pf__mutex_unlock(m);
 	return entered;
+}
+
+bool pf__show_inode(struct pf__cache *cache, struct pf__inode *inode, uint32_t need, uint64_t key,
+		    uint32_t gen, uint32_t place, uint64_t dev)
+{
+	const struct entry e = {.key = key,
+				.until = PF_TIME_FOREVER,
+				.dev = dev,
+				.gen = gen,
+				.place = place,
+				.by = BY_ITSELF,
+				.need = need};
+
+	return enter(cache, inode, &e);
 }
 
 /* The way to a directory: till when it is known, 0 if not. *dir is not referenced. */
@@ -236,10 +264,17 @@ bool pf__show_begin(struct pf__showing *s, struct pf__cache *cache, const char *
 
 bool pf__show_name(const struct pf__showing *s, const char *name, size_t len, uint64_t key)
 {
-	uint64_t changes = __atomic_load_n(&s->cache->name_changes, __ATOMIC_SEQ_CST), until;
+	struct entry e = {.key = key,
+			  .dev = s->dev,
+			  .gen = s->gen,
+			  .place = s->place,
+			  .by = BY_NAME,
+			  .need = PF_ATTR_ALL};
 	struct pf__inode *inode;
+	uint64_t until;
 	bool entered;
 
+	e.changes = __atomic_load_n(&s->cache->name_changes, __ATOMIC_SEQ_CST);
 	pf__rcu_read_lock();
 	until = pf__name_until_rcu(s->cache, s->dir, name, len, &inode);
 	if (until && !pf__inode_tryget(inode))
@@ -247,7 +282,8 @@ bool pf__show_name(const struct pf__showing *s, const char *name, size_t len, ui
 	pf__rcu_read_unlock();
 	if (!until)
 		return false;
-	entered = enter(s, inode, key, pf__min_u64(until, s->until), changes);
+	e.until = pf__min_u64(until, s->until);
+	entered = enter(s->cache, inode, &e);
 	pf__inode_put(s->cache, inode);
 	return entered;
 }

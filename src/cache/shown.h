@@ -3,9 +3,9 @@
  * A table of attributes in memory that other processes map, read-only: so that they can look at
  * what is cached without asking. Keys are whatever the one who enters makes of a name.
  *
- * An inode stands in it once at most. What is entered is void as soon as the cache says anything
- * else of the inode or of a name that leads to it, and after its time. What changes where a
- * directory stands, or who may pass it, makes the whole table void.
+ * An inode stands in it twice at most: by a name, and by itself. What is entered is void as soon as
+ * the cache says anything else of the inode or of a name that leads to it, and after its time. What
+ * changes where a directory stands, or who may pass it, makes the whole table void.
  *
  * Readers may be other processes: nothing in here points anywhere.
  */
@@ -96,5 +96,8 @@ bool pf__show_begin(struct pf__showing *s, struct pf__cache *cache, const char *
 /* Show what is known of name, if that is valid. */
 bool pf__show_name(const struct pf__showing *s, const char *name, size_t len, uint64_t key);
 void pf__show_end(struct pf__showing *s);
+/* Show an inode (referenced), whatever its names are; need: PF_ATTR_*, which have to be valid. */
+bool pf__show_inode(struct pf__cache *cache, struct pf__inode *inode, uint32_t need, uint64_t key,
+		    uint32_t gen, uint32_t place, uint64_t dev);
 
 #endif

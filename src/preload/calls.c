@@ -43,7 +43,7 @@ static int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 	uint64_t dev;
 
 	if (s && path && !*path && flags == AT_EMPTY_PATH && dirfd >= 0 && st &&
-	    pf__fstat_elsewhere(s, dirfd, st))
+	    pf__see_fd(s, dirfd, st))
 		return 0;
 	if (s && st && !(flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))) {
 		if (pf__leads_elsewhere(s, dirfd, path, follow, &t)) {
@@ -75,7 +75,7 @@ EXPORT int fstat(int fd, struct stat *st)
 {
 	const struct pf__shared *s = pf__see();
 
-	if (s && st && fd >= 0 && pf__fstat_elsewhere(s, fd, st))
+	if (s && st && fd >= 0 && pf__see_fd(s, fd, st))
 		return 0;
 	return (int)pf__call(false, SYS_fstat, fd, (long)st, 0, 0, 0);
 }

@@ -244,13 +244,24 @@ bool pf__is_shown(const struct pf__shared *s, const struct text *t, bool follow,
 	return !(follow && S_ISLNK(attr->mode));
 }
 
-/* A descriptor that has nothing of ours: *st is what it is. */
-bool pf__fstat_elsewhere(const struct pf__shared *s, int fd, struct stat *st)
+bool pf__see_fd(const struct pf__shared *s, int fd, struct stat *st)
 {
 	uint32_t first = atomic_load_explicit(&s->first_number, memory_order_relaxed);
+	struct fuse_attr a;
+	uint64_t dev;
 
 	if (!pf__shared_idle(s) && first && (uint32_t)fd >= first)
 		return false;
-	return PF_PASS(SYS_fstat, fd, (long)st, 0, 0, 0) == 0 &&
-	       (pf__shared_idle(s) || !is_ours(s, st->st_dev));
+	if (PF_PASS(SYS_fstat, fd, (long)st, 0, 0, 0) < 0)
+		return false;
+	if (pf__shared_idle(s) || !is_ours(s, st->st_dev))
+		return true;
+	/* A stand-in. Once it was read the server is asked for the time of last access. */
+	if (!S_ISREG(st->st_mode) || st->st_atim.tv_sec != PF_UNREAD_SEC ||
+	    st->st_atim.tv_nsec != PF_UNREAD_NSEC ||
+	    !pf__shown_find(&s->shown, pf__shared_held_key(s, st->st_dev, st->st_ino),
+			    atomic_load(&s->places), pf__shared_ns(), &dev, &a))
+		return false;
+	pf__stat_of_attr(dev, &a, st);
+	return true;
 }

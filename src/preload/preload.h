@@ -31,7 +31,7 @@ bool pf__leads_elsewhere(const struct pf__shared *s, int dirfd, const char *path
 /* The attributes of a file of the run. */
 bool pf__is_shown(const struct pf__shared *s, const struct text *t, bool follow, uint64_t *dev,
 		  struct fuse_attr *attr);
-/* fd is nothing of the run's: *st is what the kernel says of it. */
-bool pf__fstat_elsewhere(const struct pf__shared *s, int fd, struct stat *st);
+/* What fd is, if it is known: nothing of the run's, or a file that was just opened. */
+bool pf__see_fd(const struct pf__shared *s, int fd, struct stat *st);
 
 #endif

@@ -347,7 +347,6 @@ int64_t on_getdents(struct job *j, struct object *o)
 		return -ENOTDIR;
 	if (o->gone)
 		return -ENOENT;
-	job_begin(j);
 	result = find_position(j, o, &pos);
 	if (!result)
 		result = list_from(j, o, &pos, j->call->nr != __NR_getdents64);

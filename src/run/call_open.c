@@ -164,6 +164,8 @@ static int64_t give_file(struct job *j, struct object *o, struct pf_file *file, 
 	if (turn)
 		pthread_rwlock_unlock(turn);
 	atomic_fetch_sub(&o->holders, 1);
+	if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY)
+		shared_show_held(j, o);
 	return give_fd(j, o, fd, flags);
 }
 

@@ -77,12 +77,13 @@ static int stat_partly(struct object *o, struct pf_file *file, int flags, unsign
 int object_stat(struct job *j, struct object *o, struct stat *st)
 {
 	struct pf_file *file;
+	bool unread = hold_unread(o);
 	int err = pf__file_as(&j->view, o->handle, &file);
 
 	if (err)
 		return err;
 	/* That we read it makes the atime doubtful, but no program has: it needs no request. */
-	if (hold_unread(o))
+	if (unread)
 		err = stat_partly(o, file, 0, STATX_BASIC_STATS & ~STATX_ATIME, st);
 	else
 		err = pf_fstat(file, st);
@@ -94,6 +95,8 @@ int object_stat(struct job *j, struct object *o, struct stat *st)
 	pf_close(file);
 	if (!err)
 		overlay_object(j, o, st);
+	if (!err && unread)
+		shared_show_held(j, o);
 	return err;
 }
 

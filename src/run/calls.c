@@ -308,6 +308,7 @@ static enum pf__call_end on_fd(void *ctx, struct pf__call *call)
 
 	if (!atomic_load_explicit(&j.r->shared->given, memory_order_relaxed))
 		return call_end(&j, CONTINUE);
+	job_begin(&j);
 	flush_closed_quick(j.r);
 	o = object_of_fd(j.r, call, (int)call->args[(int)s->dirfd]);
 	if (!o)

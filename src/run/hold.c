@@ -64,7 +64,7 @@ bool hold_in_use(const struct object *o)
 
 /* A memfd's atime changes with every read and mmap; no program sees it, so it has a mark of ours. A
  * file on disk may lie where it does not change. */
-static const struct timespec unread = {.tv_nsec = 1};
+static const struct timespec unread = {PF_UNREAD_SEC, PF_UNREAD_NSEC};
 
 bool hold_unread(const struct object *o)
 {

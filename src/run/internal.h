@@ -392,6 +392,8 @@ void shared_busy(struct pf__run *r, int n);
 void shared_hide(struct mount *m);
 /* Show what is cached of the canonical path (of m), that was just looked at. */
 void shared_show(struct job *j, struct mount *m, const char *path);
+/* Show a file of which a program gets a descriptor, for fstat(). */
+void shared_show_held(struct job *j, struct object *o);
 /* Show the names of a directory: as shared_show() for each. False: not now. */
 bool shared_show_begin(struct job *j, struct object *dir, struct pf__showing *s, char *path);
 void shared_show_name(struct job *j, const struct pf__showing *s, char *path, const char *name,

@@ -119,15 +119,22 @@ static bool may_show(const struct job *j)
 	       places_settled(j->r);
 }
 
-static bool begin(struct job *j, struct mount *m, const char *path, size_t len,
-		  struct pf__showing *s)
+static struct pf__super *shown_super(struct mount *m)
 {
 	struct pf__super *super = atomic_load(&m->fs)->super;
 
 	if (!atomic_load_explicit(&m->shown, memory_order_acquire)) {
-		pf__cache_show(super->cache, &j->r->shared->shown);
+		pf__cache_show(super->cache, &m->run->shared->shown);
 		atomic_store(&m->shown, true);
 	}
+	return super;
+}
+
+static bool begin(struct job *j, struct mount *m, const char *path, size_t len,
+		  struct pf__showing *s)
+{
+	struct pf__super *super = shown_super(m);
+
 	return pf__show_begin(s, super->cache, path + m->len, len - m->len, j->shown, j->places,
 			      super->dev);
 }
@@ -184,4 +191,18 @@ void shared_show_name(struct job *j, const struct pf__showing *s, char *path, co
 	memcpy(path + k + 1, name, n);
 	pf__show_name(s, name, n, key_of(j, path, k + 1 + n));
 	path[k] = '\0';
+}
+
+/* That we read it to fill it makes the time of last access doubtful, but no program has. */
+void shared_show_held(struct job *j, struct object *o)
+{
+	const struct pf__shared *s = j->r->shared;
+	struct pf__super *super;
+
+	if (!may_show(j))
+		return;
+	super = shown_super(o->m);
+	pf__show_inode(super->cache, (struct pf__inode *)(uintptr_t)o->inode,
+		       PF_ATTR_ALL & ~PF_ATTR_ATIME, pf__shared_held_key(s, o->dev, o->ino),
+		       j->shown, j->places, super->dev);
 }

@@ -46,7 +46,12 @@ enum pf__known {
 	PF_KNOWN_OUTSIDE,          /* a last link not followed */
 	PF_KNOWN_OUTSIDE_FOLLOWED, /* followed */
 	PF_KNOWN_INSIDE,           /* shown: a canonical path of one of the mounts */
+	PF_KNOWN_HELD,             /* shown: device and number of a file's stand-in */
 };
+
+/* The time of last access of a stand-in that no program has read: in seconds and ns. */
+#define PF_UNREAD_SEC  0
+#define PF_UNREAD_NSEC 1
 
 struct pf__shared {
 	uint64_t version;
@@ -74,6 +79,13 @@ static inline uint64_t pf__shared_key(const struct pf__shared *s, enum pf__known
 				      const char *path, size_t len)
 {
 	return pf__hash_bytes(s->seed + what, path, len);
+}
+
+static inline uint64_t pf__shared_held_key(const struct pf__shared *s, uint64_t dev, uint64_t ino)
+{
+	const uint64_t id[2] = {dev, ino};
+
+	return pf__hash_bytes(s->seed + PF_KNOWN_HELD, id, sizeof id);
 }
 
 static inline uint64_t pf__shared_ns(void)

@@ -195,6 +195,63 @@ static void directories_change(void)
 	MUST(!chdir("/"));
 }
 
+static void both_fd(int fd, const char *what)
+{
+	struct stat raw = {0}, libc = {0};
+
+	for (int i = 0; i < 2; i++) {
+		long a = syscall(SYS_fstat, fd, &raw);
+		int b = fstat(fd, &libc);
+
+		if (a != b || (a == 0 && !same_stat(&raw, &libc)))
+			say("fstat %s: ino %lu %lu size %ld %ld mode %o %o mtime %ld %ld", what,
+			    (unsigned long)raw.st_ino, (unsigned long)libc.st_ino,
+			    (long)raw.st_size, (long)libc.st_size, raw.st_mode, libc.st_mode,
+			    raw.st_mtim.tv_nsec, libc.st_mtim.tv_nsec);
+	}
+}
+
+static void descriptors(void)
+{
+	const char *const tops[] = {inside, outside};
+	struct stat st;
+	char text[16];
+
+	for (int t = 0; t < 2; t++)
+		for (int i = 0; i < 6; i++) {
+			const char *f = strdup(in(tops[t], "opened")),
+				   *g = strdup(in(tops[t], "opened-2"));
+			int fd, other;
+
+			write_to(f, "eleven bytes" + i);
+			fd = open(f, O_RDONLY);
+			both_fd(fd, "just opened");
+			MUST(!fstat(fd, &st) && st.st_size == 12 - i);
+			MUST(read(fd, text, sizeof text) == 12 - i);
+			both_fd(fd, "read");
+			MUST(!chmod(f, 0600 + (mode_t)i));
+			MUST(!fstat(fd, &st) && (st.st_mode & 0777) == (mode_t)(0600 + i));
+			both_fd(fd, "with another mode");
+			MUST(!truncate(f, 3) && !fstat(fd, &st) && st.st_size == 3);
+			both_fd(fd, "truncated");
+			other = open(f, O_WRONLY | O_APPEND);
+			MUST(write(other, "1234", 4) == 4 && !fstat(fd, &st) && st.st_size == 7);
+			both_fd(fd, "while it is written");
+			MUST(!close(other) && !fstat(fd, &st) && st.st_size == 7);
+			both_fd(fd, "written");
+			MUST(!link(f, g) && !fstat(fd, &st) && st.st_nlink == 2);
+			MUST(!unlink(f) && !fstat(fd, &st) && st.st_nlink == 1);
+			MUST(!unlink(g) && !fstat(fd, &st) && st.st_nlink == 0);
+			both_fd(fd, "removed");
+			other = open(in(tops[t], "file"), O_RDONLY);
+			MUST(dup2(other, fd) == fd && !fstat(fd, &st) && st.st_size == 6);
+			both_fd(fd, "another file");
+			close(fd);
+			close(other);
+			MUST(fstat(fd, &st) < 0 && errno == EBADF);
+		}
+}
+
 static void changes_at(const char *top)
 {
 	const char *f = in(top, "changing"), *g = in(top, "changed");
@@ -538,6 +595,7 @@ static const struct {
 	     {"paths of all kinds", paths},
 	     {"relative to directories", relative},
 	     {"directories change", directories_change},
+	     {"descriptors", descriptors},
 	     {"changes are seen at once", changes},
 	     {"directories are renamed", renamed_directories},
 	     {"links are made", links_made},
