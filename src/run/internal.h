@@ -217,11 +217,18 @@ unsigned objects_sweep(struct pf__run *r, struct mount *m);
 /* The object of what file is open on by passthrough. 0 or errno. */
 int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
 		     struct object **o);
-/* For native.c: those of an inode, by their by_inode, and out of all lists, under objects_lock; the
- * end of one that nobody else knows. */
-struct pf__list *objects_of_inode(struct pf__run *r, const void *inode);
+/* For native.c: a new one, with two references, made for: */
+#define FOR_WORK        (1u << 0) /* a working directory */
+#define FOR_PLACEHOLDER (1u << 1)
+#define FOR_NATIVE      (1u << 2)
+struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
+			  const char *path, unsigned what, int *err);
+void object_free(struct object *o); /* nobody else knows it */
+/* Into all lists and out of them, under objects_lock. */
+void object_enter(struct pf__run *r, struct object *o);
 void object_leave(struct pf__run *r, struct object *o);
-void object_free(struct object *o);
+struct pf__list *objects_of_inode(struct pf__run *r, const void *inode); /* by their by_inode */
+void objects_make_room(struct pf__run *r); /* no further one can be had: some may be nobody's */
 /* The object of a new placeholder for file, which it takes over. 0 or errno. */
 int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *file,
 			  const char *path, struct object **o);

@@ -123,6 +123,37 @@ struct object *native_by_inode(struct pf__run *r, const void *inode)
 	return o;
 }
 
+int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
+		     struct object **out)
+{
+	struct object *o, *other;
+	struct stat st;
+	int err;
+
+	if (fstat(pf__file_backing(file), &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&r->objects_lock);
+	o = native_find(r, file->of->inode, &st);
+	pthread_mutex_unlock(&r->objects_lock);
+	*out = o;
+	if (o)
+		return 0;
+	if (objects_full(r))
+		objects_make_room(r);
+	o = object_new(r, m, file, path, FOR_NATIVE, &err);
+	if (!o)
+		return err;
+	pthread_mutex_lock(&r->objects_lock);
+	other = native_find(r, o->inode, &st);
+	if (!other)
+		object_enter(r, o);
+	pthread_mutex_unlock(&r->objects_lock);
+	if (other)
+		object_free(o);
+	*out = other ? other : o;
+	return 0;
+}
+
 /* ---- the end of one -------------------------------------------------------------------------- */
 
 /* Forget those that nobody has open; mark those that nobody writes to any more. */

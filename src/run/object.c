@@ -265,11 +265,6 @@ static bool directories_full(const struct pf__run *r, bool work)
 	return n_fds(r) >= r->max_fds + r->max_fds / (work ? 8 : 16);
 }
 
-/* What an object is made for. */
-#define FOR_WORK        (1u << 0) /* a working directory */
-#define FOR_PLACEHOLDER (1u << 1)
-#define FOR_NATIVE      (1u << 2)
-
 static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 {
 	struct stat st;
@@ -366,8 +361,8 @@ static enum object_kind kind_of(uint32_t type)
 	return type == S_IFREG ? OBJECT_FILE : type == S_IFDIR ? OBJECT_DIR : OBJECT_OTHER;
 }
 
-static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
-				 const char *path, unsigned what, int *err)
+struct object *object_new(struct pf__run *r, struct mount *m, struct pf_file *file,
+			  const char *path, unsigned what, int *err)
 {
 	struct object *o = pf__calloc(1, sizeof *o);
 	struct pf__inode *inode = file->of->inode;
@@ -400,7 +395,7 @@ static struct object *object_new(struct pf__run *r, struct mount *m, struct pf_f
 	return o;
 }
 
-static void enter(struct pf__run *r, struct object *o)
+void object_enter(struct pf__run *r, struct object *o)
 {
 	pf__list_add_head(id_bucket(r, o->dev, o->ino), &o->by_id);
 	pf__list_add_head(objects_of_inode(r, o->inode), &o->by_inode);
@@ -465,7 +460,7 @@ struct object *object_by_watch(struct pf__run *r, bool writes, int watch)
 
 /* Nothing more can be had: some of what is there may be nobody's any more. Not again soon if most
  * of it was in use. */
-static void make_room(struct pf__run *r)
+void objects_make_room(struct pf__run *r)
 {
 	int64_t before = atomic_load(&r->full_until), now = run_now_ms();
 	unsigned n = atomic_load(&r->n_objects);
@@ -522,51 +517,20 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 		return 0;
 	}
 	if (dir ? directories_full(r, work) : objects_full(r))
-		make_room(r);
+		objects_make_room(r);
 	o = object_new(r, m, file, path, work ? FOR_WORK : 0, &err);
 	if (!o)
 		return err;
 	pthread_mutex_lock(&r->objects_lock);
 	other = dir ? NULL : find_inode(r, o->inode);
 	if (!other)
-		enter(r, o);
+		object_enter(r, o);
 	sweep = r->n_objects > MANY_OBJECTS && r->n_objects % (MANY_OBJECTS / 2) == 0;
 	pthread_mutex_unlock(&r->objects_lock);
 	if (other)
 		object_free(o);
 	if (sweep)
 		objects_sweep(r, NULL);
-	*out = other ? other : o;
-	return 0;
-}
-
-int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
-		     struct object **out)
-{
-	struct object *o, *other;
-	struct stat st;
-	int err;
-
-	if (fstat(pf__file_backing(file), &st) < 0)
-		return -errno;
-	pthread_mutex_lock(&r->objects_lock);
-	o = native_find(r, file->of->inode, &st);
-	pthread_mutex_unlock(&r->objects_lock);
-	*out = o;
-	if (o)
-		return 0;
-	if (objects_full(r))
-		make_room(r);
-	o = object_new(r, m, file, path, FOR_NATIVE, &err);
-	if (!o)
-		return err;
-	pthread_mutex_lock(&r->objects_lock);
-	other = native_find(r, o->inode, &st);
-	if (!other)
-		enter(r, o);
-	pthread_mutex_unlock(&r->objects_lock);
-	if (other)
-		object_free(o);
 	*out = other ? other : o;
 	return 0;
 }
@@ -578,7 +542,7 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 	int err;
 
 	if (objects_full(r))
-		make_room(r);
+		objects_make_room(r);
 	o = object_new(r, m, file, path, FOR_PLACEHOLDER, &err);
 	if (!o)
 		return err;
@@ -588,7 +552,7 @@ int object_of_placeholder(struct pf__run *r, struct mount *m, struct pf_file *fi
 		shared_busy(r, 1);
 	}
 	pthread_mutex_lock(&r->objects_lock);
-	enter(r, o);
+	object_enter(r, o);
 	pthread_mutex_unlock(&r->objects_lock);
 	*out = o;
 	return 0;
