@@ -198,6 +198,44 @@ static void leased(void **state)
 	end(&t);
 }
 
+/* Any one allocation fails: the call does, or not, and nothing is left behind. */
+static void without_memory(void **state)
+{
+	int fds = mock_open_fds();
+	struct through t;
+
+	if (getenv(
+		"MOCK_INPROC")) /* it would be the server's allocation that fails, and its answer */
+		skip();
+	begin(&t, 0, 0);
+	for (uint64_t n = 1; n < 60; n++) {
+		struct pf_mapping *map;
+		struct pf_file *f;
+		int id, r;
+		char c;
+
+		pf__alloc_fail_at(n, 0);
+		id = mock_backing_open(t.m, t.fd);
+		r = pf_open(t.m->fs, "foo", O_RDWR, 0, &f);
+		if (!r) {
+			assert_int_equal(pf_pread(f, &c, 1, 0), 1);
+			r = pf_mmap(f, PAGE, PROT_READ, MAP_SHARED, 0, &map);
+			if (!r)
+				ok(pf_munmap(map));
+			(void)pf_close(f);
+		}
+		pf__alloc_fail_at(0, 0);
+		assert_true(r == 0 || r == -ENOMEM || r == -EIO);
+		if (id > 0)
+			ok(mock_backing_close(t.m, id));
+		else
+			assert_int_equal(id, -ENOMEM);
+	}
+	ok(pf_close(opened(&t, O_RDWR)));
+	end(&t);
+	assert_int_equal(mock_open_fds(), fds);
+}
+
 static void server_dies(void **state)
 {
 	struct pf_file *f;
@@ -248,6 +286,7 @@ int main(int argc, char **argv)
 	    timed(rights_of_the_descriptor),
 	    timed(rights_of_the_server),
 	    timed(leased),
+	    timed(without_memory),
 	    timed(server_dies),
 	    timed(stopped_while_mapped),
 	};

@@ -3,6 +3,7 @@
 #ifndef TESTS_PASSTHROUGH_H
 #define TESTS_PASSTHROUGH_H
 
+#include "base/alloc.h"
 #include "tests/behave/cached.h"
 
 #include <sys/file.h>
