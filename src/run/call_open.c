@@ -2,13 +2,12 @@
 /*
  * open: a descriptor that the kernel knows, for a file that it does not.
  *
- * what is opened   | what the program gets
- * -----------------|-----------------------------------------------------------------
- * a regular file   | its memfd, opened anew with the flags asked for; or a placeholder; or the file
- * that | its server passes through to (native.c) a directory      | its private directory, which is
- * empty a fifo           | a fifo of ours that stands for it: the caller itself opens that
- * anything, O_PATH | the stand-in, O_PATH
- * a device         | EACCES: as under nodev, which mounts of users have
+ * - a regular file: its memfd, opened anew with the flags asked for; or a placeholder; or the file
+ *   that its server passes it through to (native.c)
+ * - a directory: its private directory, which is empty
+ * - a fifo: one of ours that stands for it; the caller itself opens that
+ * - anything, O_PATH: the stand-in, O_PATH
+ * - a device: EACCES, as under nodev, which mounts of users have
  */
 #include "base/memfd.h"
 #include "run/internal.h"
