@@ -162,6 +162,19 @@ static size_t find_others(struct job *job, struct procs *others)
 	return others->n;
 }
 
+/* The guardian says so itself, right after the program's end, when nothing else is left. */
+static bool is_alone(struct job *job)
+{
+	enum { MOMENT_MS = 2 };
+	struct pollfd p = {job->events[0], POLLIN, 0};
+	struct event e;
+
+	while (poll(&p, 1, MOMENT_MS) == 1 && read(p.fd, &e, sizeof(e)) == sizeof(e))
+		if (e.event == PF_GUARD_GONE)
+			return true;
+	return false;
+}
+
 /* Wait for them; false: a signal has come. */
 static bool await_others(struct job *job)
 {
@@ -356,6 +369,8 @@ static int leave_behind(struct job *job)
 	front_ended();
 	interrupt_divert(-1);
 	status = flush(job, job->status);
+	if (is_alone(job))
+		return status;
 	if (options.kill)
 		end_others(job);
 	left = find_others(job, &others) > 0;

@@ -29,17 +29,16 @@ struct table {
 static pid_t parent_of(const char *pid)
 {
 	char name[300], text[512], state, *p;
-	FILE *file;
-	size_t n;
-	int parent, threads;
+	int parent, threads, fd;
+	ssize_t n;
 
 	snprintf(name, sizeof(name), "/proc/%s/stat", pid);
-	file = fopen(name, "re");
-	if (!file)
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return 0;
-	n = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[n] = '\0';
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
 	p = strrchr(text, ')');
 	if (!p ||
 	    sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d",

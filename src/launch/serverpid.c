@@ -44,21 +44,25 @@ static bool same_program(pid_t a, pid_t b)
 
 pid_t pf__socket_holder(ino_t ino, pid_t first)
 {
-	bool first_holds = false;
 	pid_t other = 0, child = 0;
+	bool first_holds;
 	DIR *proc = opendir("/proc");
 	struct dirent *e;
 	char wanted[64];
 
 	snprintf(wanted, sizeof wanted, "socket:[%llu]", (unsigned long long)ino);
+	first_holds = first && holds(first, wanted);
 	while (proc && (e = readdir(proc))) {
 		pid_t pid = atoi(e->d_name);
 
-		if (pid <= 0 || !holds(pid, wanted))
+		if (pid <= 0 || pid == first)
 			continue;
-		if (pid == first)
-			first_holds = true;
-		else if (first && same_program(pid, first))
+		/* To look at all that all processes have open takes its time. */
+		if (first_holds && pf__parent_of(pid) != first)
+			continue;
+		if (!holds(pid, wanted))
+			continue;
+		if (first && same_program(pid, first))
 			child = pid;
 		else
 			other = pid;

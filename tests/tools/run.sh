@@ -205,8 +205,8 @@ wait_ends() {
 }
 check "--wait is ended by SIGTERM" wait_ends
 lost() {
-	# By its directory, which is nobody else's.
-	run [ "$server" "$work/src" {} ] -- sh -c 'kill -9 $(pgrep -f "^'"$server $work/src "'")'
+	# By its directory, which is nobody else's. (It takes a moment to die.)
+	run [ "$server" "$work/src" {} ] -- sh -c 'kill -9 $(pgrep -f "^'"$server $work/src "'"); sleep 0.2'
 }
 check "a server is lost: 1" status 1 lost
 check "it says so" prints "portfire: run: ${server##*/} " lost
