@@ -41,8 +41,11 @@ __attribute__((constructor)) static void see(void)
 
 	if (fd >= 0) {
 		s = mmap(NULL, sizeof *s, PROT_READ, MAP_SHARED, fd, 0);
-		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && map_pass(fd))
+		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && map_pass(fd)) {
+			/* In nobody's core dump. */
+			syscall(SYS_madvise, s, sizeof *s, (long)MADV_DONTDUMP);
 			pf__seen = s;
+		}
 		syscall(SYS_close, fd);
 	}
 	errno = error;
