@@ -393,6 +393,12 @@ static void real_paths(void)
 		MUST(errno == ENOTDIR);
 		says_real(in(tops[t], "loop"), NULL);
 		MUST(errno == ELOOP);
+		says_real(in(tops[t], "file/.."), NULL);
+		MUST(errno == ENOTDIR);
+		says_real(in(tops[t], "link/../dir"), NULL);
+		MUST(errno == ENOTDIR);
+		says_real(in(tops[t], "dir/./.."), tops[t]);
+		says_real(in(tops[t], "dir/../.hidden"), in(tops[t], ".hidden"));
 		MUST(!chdir(in(tops[t], "dir")));
 		says_real("deep", deep);
 		says_real("../link", file);
@@ -582,6 +588,7 @@ static void make(const char *top, const char *other)
 	write_to(in(top, "file"), "hello\n");
 	MUST(!mkdir(in(top, "dir"), 0755));
 	write_to(in(top, "dir/deep"), "deep");
+	write_to(in(top, ".hidden"), "");
 	write_to(in(top, "dir/file"), "another");
 	MUST(!symlink("file", in(top, "link")) && !symlink("nowhere", in(top, "dangling")));
 	MUST(!symlink("loop", in(top, "loop")) && !symlink("dir", in(top, "link-dir")));
