@@ -349,7 +349,9 @@ static void open_and_read(void)
 			MUST(f && fputs("new", f) >= 0 && !fclose(f));
 			MUST(!fopen(in(tops[t], "new"), "wx") && errno == EEXIST);
 			f = fopen(in(tops[t], "new"), "a+");
-			MUST(f && fputs("er", f) >= 0 && !fclose(f));
+			MUST(f && ftell(f) == 0 && fputs("er", f) >= 0 && !fclose(f));
+			f = fopen(in(tops[t], "new"), "a");
+			MUST(f && ftell(f) == 5 && !fclose(f));
 			MUST(size_of(in(tops[t], "new")) == 5 && !unlink(in(tops[t], "new")));
 			/* By calls of libc's own, right behind one that passed. */
 			both(in(outside, "file"));
