@@ -6,6 +6,7 @@
  */
 #include "posix.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -191,6 +192,63 @@ static void directories_change(void)
 		both("file");
 		both("deep");
 	}
+	close(fd);
+	MUST(!chdir("/"));
+}
+
+static void look_often(const char *path)
+{
+	struct stat st;
+
+	usleep(15000); /* changes are told of before they are made */
+	for (int i = 0; i < 5; i++)
+		(void)!stat(path, &st);
+}
+
+/* With another working directory, and other descriptors. */
+static void *goes_apart(void *arg)
+{
+	int fd = *(int *)arg, dir;
+
+	MUST(!unshare(CLONE_FS | CLONE_FILES) && !chdir(in(inside, "dir")));
+	dir = open(outside, O_RDONLY | O_DIRECTORY);
+	MUST(dup2(dir, fd) == fd);
+	look_often("file");
+	both("file");
+	for (int i = 0; i < 4; i++)
+		both_at(fd, "file", 0);
+	return NULL;
+}
+
+/* Whose working directory is not that of the process whose memory they have. */
+static void directories_of_others(void)
+{
+	const char *const tops[] = {inside, outside};
+	int fd = open(in(inside, "dir"), O_RDONLY | O_DIRECTORY);
+	pthread_t t;
+
+	for (int i = 0; i < 12; i++) {
+		const char *there = in(tops[i / 2 % 2], "dir");
+		pid_t pid;
+
+		MUST(!chdir(tops[i % 2]));
+		look_often("file");
+		pid = vfork();
+		if (pid == 0) {
+			MUST(!chdir(there));
+			look_often("file");
+			_exit(0);
+		}
+		both("file");
+		both("deep");
+		waitpid(pid, NULL, 0);
+	}
+	MUST(!chdir(inside) && !pthread_create(&t, NULL, goes_apart, &fd));
+	pthread_join(t, NULL);
+	both("file");
+	both("deep");
+	for (int i = 0; i < 4; i++)
+		both_at(fd, "file", 0);
 	close(fd);
 	MUST(!chdir("/"));
 }
@@ -615,6 +673,7 @@ static const struct {
 	     {"threads", threads},
 	     {"localtime", local_time},
 	     {"rights are given up", rights_given_up},
+	     {"directories of others", directories_of_others},
 	     {"and then: paths", paths},
 	     {"and then: changes", changes}};
 
