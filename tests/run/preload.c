@@ -370,6 +370,26 @@ static void renamed_directories(void)
 		}
 }
 
+/* The path is the same, and where it leads depends on who asks, and when. */
+static void working_directory(void)
+{
+	const char *const tops[] = {inside, outside};
+	const char *file = strdup(in(outside, "here/file"));
+
+	MUST(!symlink("/proc/self/cwd", in(outside, "here")));
+	for (int i = 0; i < 4; i++) {
+		MUST(!chdir(in(tops[i % 2], "")));
+		look_often(file);
+		MUST(size_of(file) == 6);
+		both(file);
+		MUST(!chdir(in(tops[i % 2], "dir")));
+		look_often(file);
+		MUST(size_of(file) == 7);
+		both(file);
+	}
+	MUST(!chdir("/") && !unlink(in(outside, "here")));
+}
+
 /* What led elsewhere leads inside now, and back. */
 static void links_made(void)
 {
@@ -665,6 +685,7 @@ static const struct {
 	     {"descriptors", descriptors},
 	     {"changes are seen at once", changes},
 	     {"directories are renamed", renamed_directories},
+	     {"a link to the working directory", working_directory},
 	     {"links are made", links_made},
 	     {"open, fopen, opendir, access, readlink", open_and_read},
 	     {"realpath", real_paths},
