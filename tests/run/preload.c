@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * preload INSIDE OUTSIDE: an ordinary program that looks at files by libc's calls and by system
- * calls of its own, which no library stands in for. Both must say the same, at once and always: of
- * files of a run (INSIDE) and of others (OUTSIDE). Prints TAP.
+ * preload INSIDE OUTSIDE SERVER: an ordinary program that looks at files by libc's calls and by
+ * system calls of its own, which no library stands in for. Both must say the same, at once and
+ * always: of files of a run (INSIDE) and of others (OUTSIDE). Prints TAP.
  */
 #include "posix.h"
 #include <pthread.h>
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static const char *inside, *outside;
+static const char *inside, *outside, *server; /* which mounts -o source=DIR */
 static unsigned cases, failures;
 static bool failed; /* this case */
 
@@ -251,6 +251,48 @@ static void directories_of_others(void)
 		both_at(fd, "file", 0);
 	close(fd);
 	MUST(!chdir("/"));
+}
+
+static void list(const char *path)
+{
+	DIR *d = opendir(path);
+
+	MUST(d);
+	while (d && readdir(d))
+		;
+	if (d)
+		closedir(d);
+}
+
+/* Another file system over a directory of the first, which its own still lists. */
+static void mounted_over(void)
+{
+	const char *over = strdup(in(inside, "over")), *file = strdup(in(over, "file"));
+	char command[3 * PATH_MAX];
+	int fd;
+
+	MUST(!mkdir(over, 0755));
+	write_to(file, "below");
+	fd = open(over, O_RDONLY | O_DIRECTORY);
+	both(over);
+	both(file);
+	snprintf(command, sizeof command, "%s -o source=%s %s", server, in(outside, "dir"), over);
+	MUST(!system(command));
+	for (int i = 0; i < 3; i++) {
+		usleep(15000);
+		list(inside);
+		both(over);
+		both(file);
+		MUST(size_of(file) == 7);
+		both_at(fd, "file", 0);
+	}
+	close(fd);
+	usleep(100000);
+	snprintf(command, sizeof command, "umount %s 2>/dev/null || fusermount3 -u %s", over, over);
+	MUST(!system(command));
+	both(over);
+	both(file);
+	MUST(size_of(file) == 5 && !unlink(file) && !rmdir(over));
 }
 
 static void both_fd(int fd, const char *what)
@@ -687,6 +729,7 @@ static const struct {
 	     {"directories are renamed", renamed_directories},
 	     {"a link to the working directory", working_directory},
 	     {"links are made", links_made},
+	     {"mounted over a directory", mounted_over},
 	     {"open, fopen, opendir, access, readlink", open_and_read},
 	     {"realpath", real_paths},
 	     {"changes of other processes", others_changes},
@@ -700,10 +743,11 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	inside = argv[1];
 	outside = argv[2];
+	server = argv[3];
 	make(inside, outside);
 	make(outside, inside);
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
