@@ -701,6 +701,12 @@ static void local_time(void)
 	unsetenv("TZ");
 	p = localtime(&now);
 	MUST(p && p->tm_hour == tm.tm_hour);
+	p = localtime(&now);
+	setenv("TZ", "XXX-7", 1);
+	(void)mktime(&(struct tm){.tm_year = 100}); /* has another zone read */
+	unsetenv("TZ");
+	p = localtime(&now);
+	MUST(p && p->tm_hour == tm.tm_hour);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
