@@ -290,6 +290,21 @@ static void slots_are_shared(void **state)
 	done(c, d, f);
 }
 
+/* By one who voids what he had there himself, and leaves this as it is. */
+static void slot_is_taken(void **state)
+{
+	struct pf__inode *d, *f;
+	struct pf__cache *c = with_file(&d, &f);
+
+	for (unsigned way = 0; way < 2; way++)
+		table->slots[pf__shown_index(KEY, way)].seq++;
+	local_write(c, d, f);
+	for (unsigned way = 0; way < 2; way++)
+		table->slots[pf__shown_index(KEY, way)].seq++;
+	assert_false(is_there(KEY));
+	done(c, d, f);
+}
+
 /* ---- one changes it, one shows it, one looks */
 
 static _Atomic bool stop;
@@ -369,7 +384,7 @@ int main(void)
 	    cmocka_unit_test(shows_what_is_cached),   cmocka_unit_test(goes_with_its_time),
 	    cmocka_unit_test(no_longer_than_its_way), cmocka_unit_test(changes_make_it_void),
 	    cmocka_unit_test(owned_is_not_shown),     cmocka_unit_test(slots_are_shared),
-	    cmocka_unit_test(never_shows_the_past),
+	    cmocka_unit_test(slot_is_taken),          cmocka_unit_test(never_shows_the_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
