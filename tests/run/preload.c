@@ -276,7 +276,8 @@ static void mounted_over(void)
 	fd = open(over, O_RDONLY | O_DIRECTORY);
 	both(over);
 	both(file);
-	snprintf(command, sizeof command, "%s -o source=%s %s", server, in(outside, "dir"), over);
+	snprintf(command, sizeof command, "LD_PRELOAD= %s -o source=%s %s", server,
+		 in(outside, "dir"), over);
 	MUST(!system(command));
 	for (int i = 0; i < 3; i++) {
 		usleep(15000);
