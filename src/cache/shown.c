@@ -57,7 +57,7 @@ static void let_go(struct pf__shown_slot *s)
 
 enum { BY_NAME, BY_ITSELF };
 
-/* Under the stripe. Who has taken the slot meanwhile puts another inode there. */
+/* Under the stripe. Who has taken the slot meanwhile may only void what he had there before. */
 static void void_one(struct pf__cache *c, struct pf__inode *inode, int by)
 {
 	struct pf__shown *t = table(c);
@@ -70,8 +70,10 @@ static void void_one(struct pf__cache *c, struct pf__inode *inode, int by)
 	while (__atomic_load_n(&s->ticket, __ATOMIC_ACQUIRE) == inode->ticket[by]) {
 		uint32_t seq = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE);
 
-		if (seq & 1)
+		if (seq & 1) {
+			void_all(c);
 			return;
+		}
 		if (!take(s))
 			continue;
 		if (s->ticket == inode->ticket[by])

@@ -245,6 +245,9 @@ EXPORT FILE *fopen(const char *path, const char *mode)
 	fd = do_open(AT_FDCWD, path, flags, 0666);
 	if (fd < 0)
 		return NULL;
+	/* Who only appends begins at the end, when libc opens. */
+	if (*mode == 'a' && (flags & O_ACCMODE) == O_WRONLY)
+		syscall(SYS_lseek, fd, 0L, (long)SEEK_END);
 	f = fdopen(fd, mode);
 	if (!f) {
 		error = errno;

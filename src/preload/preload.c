@@ -33,6 +33,34 @@ static bool map_pass(int fd)
 	return at == (long)PF_PASS_PAGE;
 }
 
+/* The process that the directories below are of: a page that fork() zeroes, and vfork() does not.
+ */
+static pid_t *owner;
+
+static pid_t *new_owner(void)
+{
+	pid_t *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (madvise(p, 4096, MADV_WIPEONFORK)) {
+		munmap(p, 4096);
+		return NULL;
+	}
+	*p = (pid_t)syscall(SYS_getpid);
+	return p;
+}
+
+/* Not so in a child that has our memory, but a working directory of its own. */
+static bool is_ours_alone(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_getpid);
+
+	if (owner && !*owner)
+		*owner = pid;
+	return owner && *owner == pid;
+}
+
 __attribute__((constructor)) static void see(void)
 {
 	int error = errno;
@@ -44,6 +72,7 @@ __attribute__((constructor)) static void see(void)
 		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && map_pass(fd)) {
 			/* In nobody's core dump. */
 			syscall(SYS_madvise, s, sizeof *s, (long)MADV_DONTDUMP);
+			owner = new_owner();
 			pf__seen = s;
 		}
 		syscall(SYS_close, fd);
@@ -106,8 +135,9 @@ static ssize_t ask_cwd(const struct pf__shared *s, char *text)
 
 static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *text)
 {
-	char name[40] = "/proc/self/fd/", digits[12];
-	unsigned n = 0, k = 14;
+	/* Threads may have descriptors of their own. */
+	char name[40] = "/proc/thread-self/fd/", digits[12];
+	unsigned n = 0, k = 21;
 	int error = errno;
 	long got;
 
@@ -121,6 +151,15 @@ static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *te
 		       PF_TEXT_MAX, 0);
 	errno = error;
 	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
+}
+
+/* Is it? Another thread may have put another directory there. */
+static bool is_still(int fd, const struct stat *st)
+{
+	struct stat now;
+
+	return PF_PASS(SYS_fstat, fd, (long)&now, 0, 0, 0) >= 0 && now.st_dev == st->st_dev &&
+	       now.st_ino == st->st_ino;
 }
 
 static bool is_settled(const struct pf__shared *s, uint64_t now)
@@ -141,11 +180,13 @@ static bool refresh(const struct pf__shared *s, struct directory *d, int fd, con
 
 	if (known)
 		return true;
+	if (!is_ours_alone())
+		return false;
 	d->len = 0;
 	if (d->calls++ < ASK_AFTER && fd == AT_FDCWD)
 		return false;
 	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st->st_dev, d->text);
-	if (n <= 0)
+	if (n <= 0 || (fd != AT_FDCWD && !is_still(fd, st)))
 		return false;
 	d->places = places;
 	d->cwds = cwds;
@@ -166,7 +207,10 @@ static bool join(const struct pf__shared *s, int fd, const char *path, uint64_t 
 	struct stat st;
 	bool known;
 
-	if (fd != AT_FDCWD) {
+	if (fd == AT_FDCWD) {
+		if (atomic_load_explicit(&s->apart, memory_order_relaxed))
+			return false;
+	} else {
 		if (fd < 0 || PF_PASS(SYS_fstat, fd, (long)&st, 0, 0, 0) < 0 ||
 		    !S_ISDIR(st.st_mode))
 			return false;

@@ -19,7 +19,7 @@ struct walk {
 	char rest[PATH_MAX]; /* what was not, from p on */
 	const char *p;
 	unsigned links;
-	bool dir; /* it has to be one */
+	bool unsure; /* whether to is a directory */
 };
 
 static int fail(int error)
@@ -33,6 +33,19 @@ static void go_up(struct walk *w)
 	while (w->len && w->to[--w->len] != '/')
 		;
 	w->to[w->len] = '\0';
+}
+
+/* It has to be a directory. */
+static int check(struct walk *w)
+{
+	struct stat st;
+
+	if (!w->unsure)
+		return 0;
+	w->unsure = false;
+	if (stat(w->to, &st))
+		return -1;
+	return S_ISDIR(st.st_mode) ? 0 : fail(ENOTDIR);
 }
 
 /* Behind to, that is a link to the n bytes in target. */
@@ -63,11 +76,14 @@ static int step(struct walk *w, const char *name, size_t n)
 	ssize_t got;
 
 	if (n == 1 && name[0] == '.')
-		return 0;
+		return check(w);
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
+		if (check(w))
+			return -1;
 		go_up(w);
 		return 0;
 	}
+	w->unsure = false; /* what stands before a name: the kernel says so */
 	if (w->len + n + 2 > PATH_MAX)
 		return fail(ENAMETOOLONG);
 	w->to[w->len] = '/';
@@ -77,30 +93,29 @@ static int step(struct walk *w, const char *name, size_t n)
 	got = readlink(w->to, target, sizeof target);
 	if (got >= 0)
 		return follow(w, target, (size_t)got);
+	w->unsure = true;
 	return errno == EINVAL ? 0 : -1;
 }
 
 static int resolve(struct walk *w)
 {
-	struct stat st;
-
 	for (;;) {
+		size_t slashes = strspn(w->p, "/");
 		const char *name;
 
-		w->p += strspn(w->p, "/");
+		w->p += slashes;
+		if (!*w->p && slashes && check(w))
+			return -1;
 		if (!*w->p)
 			break;
 		name = w->p;
 		w->p += strcspn(name, "/");
-		w->dir = *w->p || *name == '.';
 		if (step(w, name, (size_t)(w->p - name)))
 			return -1;
 	}
 	if (!w->len)
 		memcpy(w->to, "/", 2);
-	if (w->dir && w->len && stat(w->to, &st))
-		return -1;
-	return w->dir && w->len && !S_ISDIR(st.st_mode) ? fail(ENOTDIR) : 0;
+	return 0;
 }
 
 static int real(const char *path, char *to)

@@ -20,6 +20,10 @@ static struct {
 	bool known;
 	uint64_t dev, ino, size;
 	struct timespec mtime;
+	/* And what libc had of it at last: by tzset() or mktime() it may have got another. */
+	const char *names[2];
+	long west;
+	int daylight;
 } zone;
 
 /* As glibc compares it. */
@@ -27,7 +31,8 @@ static bool is_same(const struct stat *st)
 {
 	return zone.known && zone.dev == st->st_dev && zone.ino == st->st_ino &&
 	       zone.size == (uint64_t)st->st_size && zone.mtime.tv_sec == st->st_mtim.tv_sec &&
-	       zone.mtime.tv_nsec == st->st_mtim.tv_nsec;
+	       zone.mtime.tv_nsec == st->st_mtim.tv_nsec && zone.names[0] == tzname[0] &&
+	       zone.names[1] == tzname[1] && zone.west == timezone && zone.daylight == daylight;
 }
 
 static void remember(const struct stat *st)
@@ -57,13 +62,27 @@ static bool is_current(void)
 	return same;
 }
 
+static void remember_names(void)
+{
+	if (atomic_exchange_explicit(&zone.busy, 1, memory_order_acquire))
+		return;
+	zone.names[0] = tzname[0];
+	zone.names[1] = tzname[1];
+	zone.west = timezone;
+	zone.daylight = daylight;
+	atomic_store_explicit(&zone.busy, 0, memory_order_release);
+}
+
 EXPORT struct tm *localtime(const time_t *t)
 {
 	static struct tm tm;
 	int error = errno;
+	struct tm *result;
 
 	if (!pf__seen || !is_current())
 		tzset();
 	errno = error;
-	return localtime_r(t, &tm);
+	result = localtime_r(t, &tm);
+	remember_names();
+	return result;
 }

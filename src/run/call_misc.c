@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -383,6 +384,8 @@ enum pf__call_end on_creds(void *ctx, struct pf__call *call)
 	who_creds_change(j.r);
 	if (call->nr != __NR_umask)
 		atomic_store(&j.r->shared->mixed, 1);
+	if (call->nr == __NR_unshare && call->args[0] & CLONE_FS)
+		atomic_store(&j.r->shared->apart, 1);
 	if (call->nr == __NR_unshare || call->nr == __NR_setns)
 		who_cwd_changes(j.r);
 	return call_end(&j, CONTINUE);

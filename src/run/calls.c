@@ -236,7 +236,7 @@ static int64_t do_path(struct job *j, const struct spec *s, char *buf, char *abs
 			return result;
 	}
 	/* In /proc a name means this now and that then. */
-	if (!pf__shared_special(path, n) && strncmp(p->path, "/proc/", 6) != 0)
+	if (!p->fleeting && !pf__shared_special(path, n) && strncmp(p->path, "/proc/", 6) != 0)
 		place_know_outside(j, dirfd, path, n, flags & PLACE_FOLLOW);
 	return let_pass(j, s);
 }

@@ -339,6 +339,7 @@ struct place {
 	bool detour;         /* outside, but the kernel would not find the way */
 	int error;           /* outside: what the kernel will say; 0: who knows */
 	bool magic;          /* /proc/.../fd/N and the like of our object o */
+	bool fleeting;       /* by a link in /proc, which leads here now and there then */
 	char path[PATH_MAX]; /* canonical but for a last link that is not followed */
 };
 

@@ -96,6 +96,7 @@ struct walk {
 	bool missing; /* outside: nothing is there any more, the kernel will say so */
 	bool detour;
 	bool slash; /* the path ended in one */
+	bool fleeting;
 };
 
 static void own(struct walk *w)
@@ -186,6 +187,7 @@ static bool is_self(struct walk *w, char *to, size_t size)
 		return false;
 	if (strcmp(w->cur, "/proc/self") != 0 && strcmp(w->cur, "/proc/thread-self") != 0)
 		return false;
+	w->fleeting = true;
 	who = job_who(w->j);
 	if (!who)
 		return false;
@@ -203,6 +205,7 @@ static int follow_magic(struct walk *w, pid_t pid, const char *name, bool last)
 	char target[PATH_MAX];
 	ssize_t n;
 
+	w->fleeting = true;
 	if (o && last) {
 		w->o = o;
 		return 0;
@@ -474,8 +477,9 @@ int place_find(struct job *j, int dirfd, const char *path, unsigned flags, struc
 		w->m = NULL;
 		w->o = NULL;
 		w->links = 0;
-		w->missing = w->detour = w->slash = false;
+		w->missing = w->detour = w->slash = w->fleeting = false;
 		err = walk_path(w, dirfd, path, p);
+		p->fleeting = w->fleeting;
 		mount_put(w->m);
 		object_put(w->o);
 		flags |= PLACE_CAREFUL;

@@ -70,10 +70,11 @@ int placeholder_number(struct job *j, int fd, unsigned least, bool cloexec)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+/* Once its last writer has closed it, it is not held as far as we go (flush.c); readers have it. */
 static bool is_held(struct pf__run *r, const void *inode)
 {
 	struct object *o = object_by_inode(r, inode);
-	bool held = o && (o->held || atomic_load(&o->holders));
+	bool held = o && (o->held || atomic_load(&o->holders) || hold_in_use(o));
 
 	object_put(o);
 	return held;

@@ -167,6 +167,24 @@ void shared_show(struct job *j, struct mount *m, const char *path)
 	pf__show_end(&s);
 }
 
+/* Something may be mounted over a directory that was opened before. */
+static bool leads_into(struct mount *m, const char *path, size_t n)
+{
+	struct mount *there = mount_of(m->run, path, n, NULL);
+
+	mount_put(there);
+	return there == m;
+}
+
+/* Then it is another's root. */
+static bool is_mountpoint(struct pf__run *r, const char *path, size_t n)
+{
+	bool exact;
+
+	mount_put(mount_of(r, path, n, &exact));
+	return exact;
+}
+
 /* Who has a directory open may list it, and yet not look at what is in it. */
 bool shared_show_begin(struct job *j, struct object *dir, struct pf__showing *s, char *path)
 {
@@ -175,6 +193,8 @@ bool shared_show_begin(struct job *j, struct object *dir, struct pf__showing *s,
 	if (!may_show(j) || object_path(dir, path, PATH_MAX))
 		return false;
 	n = strlen(path);
+	if (!leads_into(dir->m, path, n))
+		return false;
 	if (pf_access(&j->view, n > dir->m->len ? path + dir->m->len : "/", X_OK))
 		return false;
 	return begin(j, dir->m, path, n, s);
@@ -189,7 +209,8 @@ void shared_show_name(struct job *j, const struct pf__showing *s, char *path, co
 		return;
 	path[k] = '/';
 	memcpy(path + k + 1, name, n);
-	pf__show_name(s, name, n, key_of(j, path, k + 1 + n));
+	if (!is_mountpoint(j->r, path, k + 1 + n))
+		pf__show_name(s, name, n, key_of(j, path, k + 1 + n));
 	path[k] = '\0';
 }
 

@@ -278,6 +278,20 @@ assert text(back) == b"xyz3456789"' && [ "$(sent READ)" -gt 0 ] && [ "$(sent WRI
 }
 check "with FOPEN_DIRECT_IO reads and writes are the server's" direct
 
+# A writer closes what is held for a mapping of his; a reader has it still when it is written to by another.
+readers() {
+	python '
+for n in range(3):
+    w = os.open(file, os.O_RDWR); m = mmap.mmap(w, 10)
+    r = os.open(file, os.O_RDONLY)
+    m.close(); os.close(w); time.sleep(n / 10)
+    w = os.open(file, os.O_RDWR)
+    os.pwrite(w, b"new%d" % n, 0)
+    assert os.pread(r, 4, 0) == b"new%d" % n
+    os.close(w); os.close(r)'
+}
+check "with FOPEN_DIRECT_IO: read, mapped and written" readers
+
 options=(-o descriptor)
 check "the server's own descriptor is registered" native
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * preload INSIDE OUTSIDE: an ordinary program that looks at files by libc's calls and by system
- * calls of its own, which no library stands in for. Both must say the same, at once and always: of
- * files of a run (INSIDE) and of others (OUTSIDE). Prints TAP.
+ * preload INSIDE OUTSIDE SERVER: an ordinary program that looks at files by libc's calls and by
+ * system calls of its own, which no library stands in for. Both must say the same, at once and
+ * always: of files of a run (INSIDE) and of others (OUTSIDE). Prints TAP.
  */
 #include "posix.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static const char *inside, *outside;
+static const char *inside, *outside, *server; /* which mounts -o source=DIR */
 static unsigned cases, failures;
 static bool failed; /* this case */
 
@@ -195,6 +196,106 @@ static void directories_change(void)
 	MUST(!chdir("/"));
 }
 
+static void look_often(const char *path)
+{
+	struct stat st;
+
+	usleep(15000); /* changes are told of before they are made */
+	for (int i = 0; i < 5; i++)
+		(void)!stat(path, &st);
+}
+
+/* With another working directory, and other descriptors. */
+static void *goes_apart(void *arg)
+{
+	int fd = *(int *)arg, dir;
+
+	MUST(!unshare(CLONE_FS | CLONE_FILES) && !chdir(in(inside, "dir")));
+	dir = open(outside, O_RDONLY | O_DIRECTORY);
+	MUST(dup2(dir, fd) == fd);
+	look_often("file");
+	both("file");
+	for (int i = 0; i < 4; i++)
+		both_at(fd, "file", 0);
+	return NULL;
+}
+
+/* Whose working directory is not that of the process whose memory they have. */
+static void directories_of_others(void)
+{
+	const char *const tops[] = {inside, outside};
+	int fd = open(in(inside, "dir"), O_RDONLY | O_DIRECTORY);
+	pthread_t t;
+
+	for (int i = 0; i < 12; i++) {
+		const char *there = in(tops[i / 2 % 2], "dir");
+		pid_t pid;
+
+		MUST(!chdir(tops[i % 2]));
+		look_often("file");
+		pid = vfork();
+		if (pid == 0) {
+			MUST(!chdir(there));
+			look_often("file");
+			_exit(0);
+		}
+		both("file");
+		both("deep");
+		waitpid(pid, NULL, 0);
+	}
+	MUST(!chdir(inside) && !pthread_create(&t, NULL, goes_apart, &fd));
+	pthread_join(t, NULL);
+	both("file");
+	both("deep");
+	for (int i = 0; i < 4; i++)
+		both_at(fd, "file", 0);
+	close(fd);
+	MUST(!chdir("/"));
+}
+
+static void list(const char *path)
+{
+	DIR *d = opendir(path);
+
+	MUST(d);
+	while (d && readdir(d))
+		;
+	if (d)
+		closedir(d);
+}
+
+/* Another file system over a directory of the first, which its own still lists. */
+static void mounted_over(void)
+{
+	const char *over = strdup(in(inside, "over")), *file = strdup(in(over, "file"));
+	char command[3 * PATH_MAX];
+	int fd;
+
+	MUST(!mkdir(over, 0755));
+	write_to(file, "below");
+	fd = open(over, O_RDONLY | O_DIRECTORY);
+	both(over);
+	both(file);
+	snprintf(command, sizeof command, "LD_PRELOAD= %s -o source=%s %s", server,
+		 in(outside, "dir"), over);
+	MUST(!system(command));
+	for (int i = 0; i < 3; i++) {
+		usleep(15000);
+		list(inside);
+		both(over);
+		both(file);
+		MUST(size_of(file) == 7);
+		both_at(fd, "file", 0);
+	}
+	close(fd);
+	usleep(100000);
+	snprintf(command, sizeof command, "umount %s 2>/dev/null || fusermount3 -u %s", over, over);
+	MUST(!system(command));
+	both(over);
+	both(file);
+	MUST(size_of(file) == 5 && !unlink(file) && !rmdir(over));
+}
+
 static void both_fd(int fd, const char *what)
 {
 	struct stat raw = {0}, libc = {0};
@@ -312,6 +413,26 @@ static void renamed_directories(void)
 		}
 }
 
+/* The path is the same, and where it leads depends on who asks, and when. */
+static void working_directory(void)
+{
+	const char *const tops[] = {inside, outside};
+	const char *file = strdup(in(outside, "here/file"));
+
+	MUST(!symlink("/proc/self/cwd", in(outside, "here")));
+	for (int i = 0; i < 4; i++) {
+		MUST(!chdir(in(tops[i % 2], "")));
+		look_often(file);
+		MUST(size_of(file) == 6);
+		both(file);
+		MUST(!chdir(in(tops[i % 2], "dir")));
+		look_often(file);
+		MUST(size_of(file) == 7);
+		both(file);
+	}
+	MUST(!chdir("/") && !unlink(in(outside, "here")));
+}
+
 /* What led elsewhere leads inside now, and back. */
 static void links_made(void)
 {
@@ -349,7 +470,9 @@ static void open_and_read(void)
 			MUST(f && fputs("new", f) >= 0 && !fclose(f));
 			MUST(!fopen(in(tops[t], "new"), "wx") && errno == EEXIST);
 			f = fopen(in(tops[t], "new"), "a+");
-			MUST(f && fputs("er", f) >= 0 && !fclose(f));
+			MUST(f && ftell(f) == 0 && fputs("er", f) >= 0 && !fclose(f));
+			f = fopen(in(tops[t], "new"), "a");
+			MUST(f && ftell(f) == 5 && !fclose(f));
 			MUST(size_of(in(tops[t], "new")) == 5 && !unlink(in(tops[t], "new")));
 			/* By calls of libc's own, right behind one that passed. */
 			both(in(outside, "file"));
@@ -393,6 +516,12 @@ static void real_paths(void)
 		MUST(errno == ENOTDIR);
 		says_real(in(tops[t], "loop"), NULL);
 		MUST(errno == ELOOP);
+		says_real(in(tops[t], "file/.."), NULL);
+		MUST(errno == ENOTDIR);
+		says_real(in(tops[t], "link/../dir"), NULL);
+		MUST(errno == ENOTDIR);
+		says_real(in(tops[t], "dir/./.."), tops[t]);
+		says_real(in(tops[t], "dir/../.hidden"), in(tops[t], ".hidden"));
 		MUST(!chdir(in(tops[t], "dir")));
 		says_real("deep", deep);
 		says_real("../link", file);
@@ -573,6 +702,12 @@ static void local_time(void)
 	unsetenv("TZ");
 	p = localtime(&now);
 	MUST(p && p->tm_hour == tm.tm_hour);
+	p = localtime(&now);
+	setenv("TZ", "XXX-7", 1);
+	(void)mktime(&(struct tm){.tm_year = 100}); /* has another zone read */
+	unsetenv("TZ");
+	p = localtime(&now);
+	MUST(p && p->tm_hour == tm.tm_hour);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -582,6 +717,7 @@ static void make(const char *top, const char *other)
 	write_to(in(top, "file"), "hello\n");
 	MUST(!mkdir(in(top, "dir"), 0755));
 	write_to(in(top, "dir/deep"), "deep");
+	write_to(in(top, ".hidden"), "");
 	write_to(in(top, "dir/file"), "another");
 	MUST(!symlink("file", in(top, "link")) && !symlink("nowhere", in(top, "dangling")));
 	MUST(!symlink("loop", in(top, "loop")) && !symlink("dir", in(top, "link-dir")));
@@ -598,7 +734,9 @@ static const struct {
 	     {"descriptors", descriptors},
 	     {"changes are seen at once", changes},
 	     {"directories are renamed", renamed_directories},
+	     {"a link to the working directory", working_directory},
 	     {"links are made", links_made},
+	     {"mounted over a directory", mounted_over},
 	     {"open, fopen, opendir, access, readlink", open_and_read},
 	     {"realpath", real_paths},
 	     {"changes of other processes", others_changes},
@@ -606,15 +744,17 @@ static const struct {
 	     {"threads", threads},
 	     {"localtime", local_time},
 	     {"rights are given up", rights_given_up},
+	     {"directories of others", directories_of_others},
 	     {"and then: paths", paths},
 	     {"and then: changes", changes}};
 
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	inside = argv[1];
 	outside = argv[2];
+	server = argv[3];
 	make(inside, outside);
 	make(outside, inside);
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

@@ -17,4 +17,4 @@ export TMPDIR=$work/private LD_LIBRARY_PATH=$work
 "${as[@]}" ./portfire run true 2>why || { echo "1..0 # SKIP nothing can be supervised here: $(tail -1 why)"; exit 77; }
 [ ${#as[@]} != 0 ] || options=$options,allow_other,default_permissions
 timeout 100 "${as[@]}" ./portfire run --preload [ ./passthrough_ll -o "source=$work/source$options" "$work/mnt" ] -- \
-	"$work/$(basename "$test")" "$work/mnt" "$work/outside"
+	"$work/$(basename "$test")" "$work/mnt" "$work/outside" "$work/passthrough_ll"
