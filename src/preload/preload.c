@@ -61,6 +61,18 @@ static bool is_ours_alone(void)
 	return owner && *owner == pid;
 }
 
+/* Who preloads a clock of his own would keep attributes for longer than they are good. */
+static bool is_true_clock(void)
+{
+	struct timespec t;
+	uint64_t now = pf__shared_ns(), kernel;
+
+	if (syscall(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &t))
+		return false;
+	kernel = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return kernel >= now && kernel - now < 1000000000u;
+}
+
 __attribute__((constructor)) static void see(void)
 {
 	int error = errno;
@@ -69,7 +81,8 @@ __attribute__((constructor)) static void see(void)
 
 	if (fd >= 0) {
 		s = mmap(NULL, sizeof *s, PROT_READ, MAP_SHARED, fd, 0);
-		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && map_pass(fd)) {
+		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && is_true_clock() &&
+		    map_pass(fd)) {
 			/* In nobody's core dump. */
 			syscall(SYS_madvise, s, sizeof *s, (long)MADV_DONTDUMP);
 			owner = new_owner();

@@ -292,6 +292,19 @@ if [ -e "$(dirname "$portfire")/libportfire.so.0" ] && [ -n "$(library)" ]; then
 	[ -e /usr/local/lib/portfire/libportfire-preload.so ] || [ -e /usr/local/lib/x86_64-linux-gnu/portfire/libportfire-preload.so ] ||
 		check "--preload: without the library, a clear word" prints "there is no libportfire-preload.so" no_library
 fi
+own_clock() { # of libfaketime and the like
+	command -v cc >/dev/null || return 0
+	cat >clock.c <<'END'
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *t) { int r = (int)syscall(SYS_clock_gettime, id, t); t->tv_sec -= 1000; return r; }
+END
+	cc -shared -fPIC -o clock.so clock.c || return 1
+	run --preload "${s[@]}" -- sh -c 'LD_PRELOAD=$PWD/clock.so:$LD_PRELOAD; export LD_PRELOAD; stat -c %s {}/file && ! grep ^3070000000- /proc/self/maps' >out
+	[ "$(cat out)" = 3 ] || { cat out; return 1; }
+}
+check "--preload: nothing is believed by a clock that is not the kernel's" own_clock
 elsewhere() { # what led elsewhere leads inside
 	mkdir -p way
 	run --preload "${s[@]}" -- sh -c 'stat way/file; rmdir way; ln -s {} way; stat -c %s way/file; cat way/file; rm way; mkdir way; stat way/file || echo none' >out 2>/dev/null
