@@ -569,6 +569,7 @@ int object_for_exec(struct job *j, struct place *p, struct object **o);
 struct former {
 	char *point;
 	pid_t server;
+	int64_t when; /* ms */
 };
 
 #define OBJECT_BUCKETS 1024

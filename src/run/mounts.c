@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define DRAIN_MS      10000 /* what calls in flight may take before the connection is broken */
+#define FORMER_MS     60000 /* in which a server that was unmounted ends */
 #define DRAIN_STEP_MS 5
 #define FIRST_ID      100000 /* of ours in mountinfo; the kernel's are small */
 
@@ -425,22 +426,33 @@ static void note_former(struct pf__run *r, struct mount *m)
 	pf__free(f->point);
 	f->point = pf__strdup(m->point);
 	f->server = server;
+	f->when = run_now_ms();
 	pthread_rwlock_unlock(&r->mounts_lock);
 }
 
 static bool is_former(struct pf__run *r, const char *path, pid_t caller)
 {
+	int64_t since = run_now_ms() - FORMER_MS; /* its number may come back some day */
 	bool found = false;
 
-	for (int depth = 0; caller > 1 && depth < 8 && !found;
-	     depth++, caller = pf__parent_of(caller)) {
-		pthread_rwlock_rdlock(&r->mounts_lock);
-		for (size_t i = 0; i < sizeof r->former / sizeof r->former[0]; i++)
-			found |= r->former[i].point && r->former[i].server == caller &&
-				 strcmp(r->former[i].point, path) == 0;
-		pthread_rwlock_unlock(&r->mounts_lock);
-	}
+	pthread_rwlock_rdlock(&r->mounts_lock);
+	for (size_t i = 0; i < sizeof r->former / sizeof r->former[0]; i++)
+		found |= r->former[i].point && r->former[i].server == caller &&
+			 r->former[i].when > since && strcmp(r->former[i].point, path) == 0;
+	pthread_rwlock_unlock(&r->mounts_lock);
 	return found;
+}
+
+/*
+ * The server of a mount that has ended, by itself or by a fusermount that it executes: what is
+ * mounted there now, before or after, is not meant, unless that is its own, too.
+ */
+static bool is_late(struct pf__run *r, const struct mount *m, const char *path, pid_t caller)
+{
+	for (int depth = 0; caller > 1 && depth < 8; depth++, caller = pf__parent_of(caller))
+		if (is_former(r, path, caller))
+			return !m || pf__socket_holder(m->peer_ino, 0) != caller;
+	return false;
 }
 
 /* Takes over the reference, unless it fails. */
@@ -469,8 +481,10 @@ int mount_end(struct pf__run *r, const char *path, int flags, pid_t caller)
 {
 	bool exact;
 	struct mount *m = mount_of(r, path, strlen(path), &exact);
-	int err = m && exact ? end_found(r, m, flags) : is_former(r, path, caller) ? 1 : -EINVAL;
+	int err = is_late(r, m && exact ? m : NULL, path, caller) ? 1 : -EINVAL;
 
+	if (err < 0 && m && exact)
+		err = end_found(r, m, flags);
 	if (err)
 		mount_put(m);
 	return err;

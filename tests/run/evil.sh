@@ -193,4 +193,11 @@ twice() {
 	says 0 '^' run 30 "${e[@]}" ] [ "$work/evil-server" "$work/src2" "$work/mnt" ] -- sh -c '[ "$(cat mnt/file)" = two ]'
 }
 check "two at the same place: the later one covers the other" twice
+# libfuse unmounts once more when it ends: that is not meant for what is mounted there by then.
+late_end() {
+	says 0 fine run 30 bash -c './evil-server src mnt 2>/dev/null & one=$!; until [ "$(cat mnt/file 2>/dev/null)" = old ]; do sleep 0.05; done
+		./evil-server src2 mnt 2>/dev/null & two=$!; until [ "$(cat mnt/file)" = two ]; do sleep 0.05; done
+		fusermount3 -u mnt && wait $two; [ "$(cat mnt/file)" = old ] && fusermount3 -u mnt; ok=$?; wait $one; echo fine >&2; exit $ok'
+}
+check "and the first is there when the later one has ended" late_end
 done_testing
