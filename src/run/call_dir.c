@@ -291,6 +291,7 @@ static int64_t replace_descriptor(struct job *j, struct object *o, const struct 
 		return fd;
 	if (lseek(fd, (off_t)pos->at, SEEK_SET) < 0)
 		return -errno;
+	o->strangers = true; /* what is replaced is closed by that */
 	return pf__call_replace_fd(j->call, fd, (int)j->call->args[0], pos->flags & O_CLOEXEC);
 }
 

@@ -421,11 +421,13 @@ static void end_listing(struct object *o)
  */
 static void settle(struct pf__run *r, struct object *o)
 {
-	bool open = false;
+	bool open = false, other = false;
 
 	o->settling = run_now_ms();
 	pthread_mutex_unlock(&r->flush_lock);
-	if (o->kind == OBJECT_DIR)
+	if (o->kind == OBJECT_DIR && o->strangers && object_is_open(o))
+		other = true; /* that was another one's */
+	else if (o->kind == OBJECT_DIR)
 		end_listing(o);
 	else if (o->through)
 		/* There was one open file of it. */
@@ -440,7 +442,10 @@ static void settle(struct pf__run *r, struct object *o)
 	pf__list_del(&o->closing);
 	atomic_fetch_sub(&r->n_closing, 1);
 	pthread_mutex_unlock(&r->flush_lock);
-	object_drop(o);
+	if (other)
+		object_put(o);
+	else
+		object_drop(o);
 	pthread_mutex_lock(&r->flush_lock);
 }
 

@@ -165,7 +165,7 @@ struct object {
 	_Atomic int real;        /* what it has become: an open file of what is held; -1 */
 	_Atomic bool over;       /* nobody has it open any more */
 	_Atomic bool wrote;      /* a program by it, to the server */
-	_Atomic bool strangers;  /* others have opened the stand-in: closes tell less */
+	_Atomic bool strangers;  /* others, or we, close the stand-in too: closes tell less */
 	/* directories */
 	_Atomic bool
 	    worked_in; /* it may be somebody's working directory, of which no event tells */
