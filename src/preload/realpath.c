@@ -5,7 +5,7 @@
  */
 #include "preload/preload.h"
 #include <errno.h>
-#include <limits.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
