@@ -33,25 +33,34 @@ static bool may_pass(int dirfd, const char *path, bool follow)
 
 /* ---- stat ------------------------------------------------------------------------------------ */
 
-static int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+/* Is path shown? Else *pass: need nobody be asked about it? */
+static bool look(int dirfd, const char *path, int flags, bool *pass, uint64_t *dev,
+		 struct fuse_attr *a)
 {
 	const struct pf__shared *s = pf__see();
 	bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+	struct text t;
+
+	if (!s)
+		return false;
+	*pass = pf__leads_elsewhere(s, dirfd, path, follow, &t);
+	return !*pass && pf__is_shown(s, &t, follow, dev, a);
+}
+
+static int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	const struct pf__shared *s = pf__see();
 	bool pass = false;
 	struct fuse_attr a;
-	struct text t;
 	uint64_t dev;
 
 	if (s && path && !*path && flags == AT_EMPTY_PATH && dirfd >= 0 && st &&
 	    pf__see_fd(s, dirfd, st))
 		return 0;
-	if (s && st && !(flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))) {
-		if (pf__leads_elsewhere(s, dirfd, path, follow, &t)) {
-			pass = true;
-		} else if (pf__is_shown(s, &t, follow, &dev, &a)) {
-			pf__stat_of_attr(dev, &a, st);
-			return 0;
-		}
+	if (st && !(flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) &&
+	    look(dirfd, path, flags, &pass, &dev, &a)) {
+		pf__stat_of_attr(dev, &a, st);
+		return 0;
 	}
 	return (int)pf__call(pass, SYS_newfstatat, dirfd, (long)path, (long)st, flags, 0);
 }
@@ -102,21 +111,16 @@ EXPORT int __fxstatat(int version, int dirfd, const char *path, struct stat *st,
 
 EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *x)
 {
-	const struct pf__shared *s = pf__see();
-	bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+	const int known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
 	bool pass = false;
 	struct fuse_attr a;
-	struct text t;
 	uint64_t dev;
 
-	if (s && x && !(flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC))) {
-		if (pf__leads_elsewhere(s, dirfd, path, follow, &t)) {
-			pass = true;
-		} else if (!(mask & ~STATX_BASIC_STATS) && pf__is_shown(s, &t, follow, &dev, &a)) {
-			pf__statx_of_attr(dev, &a, x);
-			x->stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
-			return 0;
-		}
+	if (x && !(flags & ~known) && look(dirfd, path, flags, &pass, &dev, &a) &&
+	    !(mask & ~STATX_BASIC_STATS)) {
+		pf__statx_of_attr(dev, &a, x);
+		x->stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
+		return 0;
 	}
 	return (int)pf__call(pass, SYS_statx, dirfd, (long)path, flags, mask, (long)x);
 }

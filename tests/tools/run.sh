@@ -295,7 +295,6 @@ if [ -e "$(dirname "$portfire")/libportfire.so.0" ] && [ -n "$(library)" ]; then
 		check "--preload: without the library, a clear word" prints "there is no libportfire-preload.so" no_library
 fi
 own_clock() { # of libfaketime and the like
-	command -v cc >/dev/null || return 0
 	cat >clock.c <<'END'
 #include <sys/syscall.h>
 #include <time.h>
