@@ -95,13 +95,19 @@ int pf__arena_fd(const struct pf__arena *a)
 
 void pf__arena_stats(struct pf__arena *a, struct pf__arena_stats *out)
 {
+	uint64_t dirty, writeback;
+
+	do { /* A page that moves between the two is counted once. */
+		dirty = atomic_load(&a->ndirty);
+		writeback = atomic_load(&a->nwriteback);
+	} while (dirty != atomic_load(&a->ndirty));
 	*out = (struct pf__arena_stats){
 	    .bytes = atomic_load(&a->resident) * PF_PAGE,
 	    .limit = a->limit * PF_PAGE,
 	    .peak = atomic_load(&a->peak) * PF_PAGE,
 	    .pages = atomic_load(&a->uptodate),
-	    .dirty = atomic_load(&a->ndirty),
-	    .writeback = atomic_load(&a->nwriteback),
+	    .dirty = dirty,
+	    .writeback = writeback,
 	    .evicted = atomic_load(&a->evicted),
 	    .punched = atomic_load(&a->punched),
 	    .dropped = atomic_load(&a->dropped),

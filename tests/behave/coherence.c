@@ -30,7 +30,7 @@ static void inval_keeps_dirty_data(void **state)
 	assert_reads(t.f, 0, "new", 3);
 	assert_reads_turn(t.f, 1, PAGE, PAGE);
 	wdata_wait(t.w, FUSE_WRITE, 1); /* soon, by itself */
-	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	wait_until(unwritten(&t) == 0);
 	assert_server_turn(&t, 1, PAGE, PAGE);
 	assert_int_equal(stats(&t).pages_lost, 0);
 	finish(&t);

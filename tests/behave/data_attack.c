@@ -143,7 +143,7 @@ static void last_writer_goes_before_his_writes(void **state)
 	assert_int_equal(job_join(j), -EAGAIN);
 	t.f = NULL;
 	wdata_unhold(t.w);
-	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	wait_until(unwritten(&t) == 0);
 	assert_int_equal(stats(&t).pages_lost, 32);
 	wdata_no_tricks(t.w);
 	(void)pf_stop(t.m->fs);

@@ -12,7 +12,7 @@ static void told_or_arrived(struct t *t, int turn, uint64_t offset, size_t len, 
 	int r = t->f ? pf_close(t->f) : 0;
 
 	t->f = NULL;
-	assert_int_equal(stats(t).pages_dirty + stats(t).pages_writeback, 0);
+	assert_int_equal(unwritten(t), 0);
 	if (r == 0 && !told && !stats(t).pages_lost)
 		assert_server_turn(t, turn, offset, len);
 }

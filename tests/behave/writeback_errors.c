@@ -258,7 +258,7 @@ static void tried_in_vain(int err)
 	assert_int_equal(pf_fsync(t.f, 0), -err);
 	assert_in_range(wdata_count(t.w, FUSE_WRITE), 2, 100);
 	assert_int_equal(stats(&t).pages_lost, 0);
-	assert_int_equal(stats(&t).pages_dirty + stats(&t).pages_writeback, 1);
+	assert_int_equal(unwritten(&t), 1);
 	assert_reads_turn(t.f, 1, 0, 100);
 	wdata_no_tricks(t.w);
 	ok(pf_fsync(t.f, 0));
@@ -284,7 +284,7 @@ static void tried_again_by_itself(void **state)
 	fail_writes(&t, 2, EAGAIN);
 	put_at(t.f, 1, 0, 100);
 	wdata_wait(t.w, FUSE_WRITE, 3);
-	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	wait_until(unwritten(&t) == 0);
 	assert_server_turn(&t, 1, 0, 100);
 	ok(pf_fsync(t.f, 0));
 	finish(&t);

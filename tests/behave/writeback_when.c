@@ -180,7 +180,7 @@ static void age_makes_it_go(void **state)
 
 	put_at(t.f, 1, 0, 100);
 	wdata_wait(t.w, FUSE_WRITE, 1);
-	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	wait_until(unwritten(&t) == 0);
 	assert_server_turn(&t, 1, 0, 100);
 	assert_came(&t, FUSE_FSYNC, 0);
 	put_at(t.f, 2, 0, 100); /* and again */
@@ -242,7 +242,7 @@ static void congestion_makes_it_pause(void **state)
 	assert_true(j->done);
 	assert_in_range(wdata_count(t.w, FUSE_WRITE), 1, 4);
 	wdata_unhold(t.w);
-	wait_until(stats(&t).pages_dirty + stats(&t).pages_writeback == 0);
+	wait_until(unwritten(&t) == 0);
 	assert_came(&t, FUSE_WRITE, 20);
 	ok(job_join(j));
 	finish(&t);

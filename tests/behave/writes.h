@@ -123,6 +123,14 @@ static inline struct pf_stats stats(const struct t *t)
 	return s;
 }
 
+/* Pages that the server has not got yet; one look, for a page whose WRITE failed softly is dirty again. */
+static inline uint64_t unwritten(const struct t *t)
+{
+	struct pf_stats s = stats(t);
+
+	return s.pages_dirty + s.pages_writeback;
+}
+
 static inline void nap_ms(int ms)
 {
 	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};

@@ -194,15 +194,22 @@ check "locks" locks
 # ---- the end of it
 released() {
 	python '
+import re
+def released(mode):
+    return len(re.findall("^RELEASE.*" + mode, open("/proc/self/fd/2").read(), re.M))
+def wait(mode):
+    end = time.time() + 15
+    while not released(mode):
+        assert time.time() < end, "no RELEASE of " + mode
+        time.sleep(0.02)
 f = os.open(file, os.O_RDWR); g = os.open(file, os.O_RDONLY); h = os.dup(g)
-os.close(f); os.close(g); time.sleep(1)
-sys.stderr.write("reader left\n"); sys.stderr.flush()
+reader = "O_RDONLY[|]0x8000"
+os.close(f); os.close(g); wait("O_RDWR")
+time.sleep(0.5)
+assert not released(reader)
 d = os.open(back, os.O_RDWR)    # does not count
-os.close(h); time.sleep(1)
-sys.stderr.write("nobody left\n"); sys.stderr.flush(); time.sleep(0.2)' || return
-	[ "$(sed '/reader left/q' err | grep -c '^RELEASE.*O_RDWR')" = 1 ] &&
-		[ "$(sed '/reader left/q' err | grep -c '^RELEASE.*O_RDONLY|0x8000')" = 0 ] &&
-		[ "$(sed -n '/reader left/,/nobody left/p' err | grep -c '^RELEASE.*O_RDONLY|0x8000')" = 1 ]
+os.close(h); wait(reader)
+assert (released("O_RDWR"), released(reader)) == (1, 1)'
 }
 check "RELEASE comes when the last one has closed it" released
 
