@@ -141,8 +141,8 @@ static void run_row(const struct row *row, struct tally *tally)
 	tally->refused += result.refused;
 	tally->met += result.aim.met + result.floor_aim.met;
 	tally->judged += result.aim.judged + result.floor_aim.judged;
-	tally->met += result.preload_aim.met + result.preload_floor_aim.met;
-	tally->judged += result.preload_aim.judged + result.preload_floor_aim.judged;
+	tally->met += result.trapped_aim.met + result.trapped_floor_aim.met;
+	tally->judged += result.trapped_aim.judged + result.trapped_floor_aim.judged;
 	output_row(&options, &result);
 }
 

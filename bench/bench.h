@@ -74,7 +74,7 @@ extern const struct client client_kernel, client_portfire, client_inproc, client
     client_memcpy;
 /* The run-* rows' (client_run.c): `portfire run`, the kernel's mount, a plain directory, that under
  * proot; and for work that starts all by itself. */
-extern const struct client client_run, client_preload, client_mounted, client_plain, client_proot,
+extern const struct client client_run, client_trapped, client_mounted, client_plain, client_proot,
     client_idle, client_idle_kernel;
 
 /* A system call of run_client.c, "WHAT DIR PATH"; a program. The nanoseconds; < 0: errno. */
@@ -95,8 +95,8 @@ void inproc_server_free(struct inproc_server *server); /* after pf_stop() */
 
 /* ---- rows -------------------------------------------------------------------------------- */
 
-/* PRELOAD: `portfire run --preload`, in the run-* rows. */
-enum { KERNEL, PORTFIRE, FLOOR, PRELOAD, SIDES };
+/* TRAPPED: `portfire run --no-preload`, in the run-* rows. */
+enum { KERNEL, PORTFIRE, FLOOR, TRAPPED, SIDES };
 
 enum aim_kind {
 	AIM_RATIO,          /* portfire / kernel at most */
@@ -193,8 +193,8 @@ struct result {
 	struct summary ratio, floor_ratio; /* portfire / kernel, portfire / floor */
 	struct summary more;               /* portfire - kernel */
 	struct verdict aim, floor_aim;
-	struct summary preload_ratio, preload_floor_ratio, preload_more; /* the same of PRELOAD */
-	struct verdict preload_aim, preload_floor_aim;
+	struct summary trapped_ratio, trapped_floor_ratio, trapped_more; /* the same of TRAPPED */
+	struct verdict trapped_aim, trapped_floor_aim;
 	bool refused;      /* the work was not what the row says it is: failure tells why */
 	char failure[256]; /* "": none */
 };

@@ -200,7 +200,7 @@ static int started(struct fs *fs, struct words *w)
 	return value < 0 ? (int)value : 0;
 }
 
-static int start_run(struct fs *fs, char *const argv[], bool preload)
+static int start_run(struct fs *fs, char *const argv[], bool trapped)
 {
 	struct words w = {.n = 0};
 	char portfire[600];
@@ -209,8 +209,8 @@ static int start_run(struct fs *fs, char *const argv[], bool preload)
 	snprintf(portfire, sizeof(portfire), "%s/../portfire", own_directory());
 	add(&w, portfire);
 	add(&w, "run");
-	if (preload)
-		add(&w, "--preload");
+	if (trapped)
+		add(&w, "--no-preload");
 	add(&w, "[");
 	for (char *const *p = argv; *p; p++)
 		add(&w, *p);
@@ -225,7 +225,7 @@ static int run_start(struct fs *fs, char *const argv[])
 	return start_run(fs, argv, false);
 }
 
-static int preload_start(struct fs *fs, char *const argv[])
+static int trapped_start(struct fs *fs, char *const argv[])
 {
 	return start_run(fs, argv, true);
 }
@@ -283,8 +283,8 @@ static void idle_stop(struct fs *fs)
 
 const struct client client_run = {
     .name = "portfire", .start = run_start, .stop = agent_stop, .counters = agent_counters};
-const struct client client_preload = {
-    .name = "preload", .start = preload_start, .stop = agent_stop, .counters = agent_counters};
+const struct client client_trapped = {
+    .name = "trapped", .start = trapped_start, .stop = agent_stop, .counters = agent_counters};
 const struct client client_mounted = {
     .name = "kernel", .start = mounted_start, .stop = mounted_stop, .counters = agent_counters};
 const struct client client_plain = {

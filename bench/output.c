@@ -105,24 +105,24 @@ static void print_floor(const struct result *r)
 }
 
 /* Another way of ours: its ratios are to what ours are to. */
-static void print_preload(const struct result *r)
+static void print_trapped(const struct result *r)
 {
 	bool floor = r->row->floor_aim > 0;
 	char aim[32];
 
-	printf("%-36s %-23s", "  with --preload", "");
-	print_side(&r->sides[PRELOAD], r->row->unit);
+	printf("%-36s %-23s", "  with --no-preload", "");
+	print_side(&r->sides[TRAPPED], r->row->unit);
 	if (floor)
-		print_ratio(&r->preload_floor_ratio);
+		print_ratio(&r->trapped_floor_ratio);
 	else if (r->row->aim_kind == AIM_MORE_AT_MOST)
-		print_more(&r->preload_more, r->row->unit);
+		print_more(&r->trapped_more, r->row->unit);
 	else
-		print_ratio(&r->preload_ratio);
+		print_ratio(&r->trapped_ratio);
 	snprintf(aim, sizeof(aim), "<= %.*f x", digits(r->row->floor_aim), r->row->floor_aim);
 	if (floor)
-		print_verdict(aim, &r->preload_floor_aim);
+		print_verdict(aim, &r->trapped_floor_aim);
 	else
-		print_aim(r->row, &r->preload_aim);
+		print_aim(r->row, &r->trapped_aim);
 }
 
 static bool floor_missing(const struct row *row)
@@ -169,8 +169,8 @@ static void text_row(const struct result *r)
 		print_floor(r);
 	else if (floor_missing(r->row))
 		printf("  %s: not installed\n", r->row->floor);
-	if (r->sides[PRELOAD].n)
-		print_preload(r);
+	if (r->sides[TRAPPED].n)
+		print_trapped(r);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -225,10 +225,10 @@ static void json_row(const struct result *r)
 		       row->floor_aim);
 		json_verdict("floor_met", &r->floor_aim);
 	}
-	if (row->clients[PRELOAD]) {
-		json_summary("preload", &r->sides[PRELOAD]);
-		json_summary("preload_ratio", &r->preload_ratio);
-		json_verdict("preload_met", &r->preload_aim);
+	if (row->clients[TRAPPED]) {
+		json_summary("trapped", &r->sides[TRAPPED]);
+		json_summary("trapped_ratio", &r->trapped_ratio);
+		json_verdict("trapped_met", &r->trapped_aim);
 	}
 	printf("}");
 }

@@ -284,8 +284,8 @@ static void judge(struct result *r)
 {
 	r->aim = judge_aim(r->row, &r->sides[PORTFIRE], &r->ratio, &r->more);
 	r->floor_aim = judge_floor(r->row, &r->floor_ratio);
-	r->preload_aim = judge_aim(r->row, &r->sides[PRELOAD], &r->preload_ratio, &r->preload_more);
-	r->preload_floor_aim = judge_floor(r->row, &r->preload_floor_ratio);
+	r->trapped_aim = judge_aim(r->row, &r->sides[TRAPPED], &r->trapped_ratio, &r->trapped_more);
+	r->trapped_floor_aim = judge_floor(r->row, &r->trapped_floor_ratio);
 }
 
 /* Turns: A B C, then C B A, so that a slow drift falls on all of them. */
@@ -328,16 +328,16 @@ static void compare_all(const struct side *sides, double values[SIDES][MAX_SAMPL
 			struct result *r)
 {
 	unsigned kernel = sides[KERNEL].client ? n : 0, floor = sides[FLOOR].client ? n : 0;
-	bool preload = sides[PRELOAD].client;
+	bool trapped = sides[TRAPPED].client;
 
 	for (int i = 0; i < SIDES; i++)
 		r->sides[i] = summarize(values[i], sides[i].client ? n : 0);
 	r->ratio = compare(values, PORTFIRE, KERNEL, kernel);
 	r->more = compare_more(values, PORTFIRE, kernel);
 	r->floor_ratio = compare(values, PORTFIRE, FLOOR, floor);
-	r->preload_ratio = compare(values, PRELOAD, KERNEL, preload ? kernel : 0);
-	r->preload_more = compare_more(values, PRELOAD, preload ? kernel : 0);
-	r->preload_floor_ratio = compare(values, PRELOAD, FLOOR, preload ? floor : 0);
+	r->trapped_ratio = compare(values, TRAPPED, KERNEL, trapped ? kernel : 0);
+	r->trapped_more = compare_more(values, TRAPPED, trapped ? kernel : 0);
+	r->trapped_floor_ratio = compare(values, TRAPPED, FLOOR, trapped ? floor : 0);
 }
 
 /* For each side whose work makes no requests. */

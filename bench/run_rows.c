@@ -92,8 +92,8 @@ static double sample_start(struct side *side)
 #define AT_MOST(factor)  .aim_kind = AIM_RATIO, .aim = factor
 #define MORE(value)      .aim_kind = AIM_MORE_AT_MOST, .aim = value
 #define NO_AIM           .aim_kind = AIM_NONE
-#define BESIDE(a, b, c)  .clients = {&client_##a, &client_##b, &client_##c, &client_preload}
-#define BESIDE_KERNEL    .clients = {&client_mounted, &client_run, NULL, &client_preload}
+#define BESIDE(a, b, c)  .clients = {&client_##a, &client_##b, &client_##c, &client_trapped}
+#define BESIDE_KERNEL    .clients = {&client_mounted, &client_run, NULL, &client_trapped}
 #define OTHER_IS(name)   .floor = name
 #define CALL(n, t, what) .name = n, .title = t, .unit = "us", .call = what, .sample = sample_call
 

@@ -26,11 +26,12 @@
 
 enum { GRACE_MS = 5000 }; /* between SIGTERM and SIGKILL */
 
-enum { OPTION_HOLD = 1, OPTION_KILL, OPTION_PRELOAD, OPTION_WAIT };
+enum { OPTION_HOLD = 1, OPTION_KILL, OPTION_PRELOAD, OPTION_NO_PRELOAD, OPTION_WAIT };
 
 static const struct option long_options[] = {
     {"hold-size", required_argument, NULL, OPTION_HOLD},
     {"kill-on-exit", no_argument, NULL, OPTION_KILL},
+    {"no-preload", no_argument, NULL, OPTION_NO_PRELOAD},
     {"preload", no_argument, NULL, OPTION_PRELOAD},
     {"wait", no_argument, NULL, OPTION_WAIT},
     {0},
@@ -38,7 +39,8 @@ static const struct option long_options[] = {
 
 static struct {
 	uint64_t hold_bytes;
-	bool kill, preload, wait;
+	enum preload preload;
+	bool kill, wait;
 } options;
 
 struct event {
@@ -295,13 +297,17 @@ static int start_program(struct job *job)
 static int set_up(struct job *job, char **words, size_t n)
 {
 	struct session *session = job->session;
+	char library[PATH_MAX];
+	int preload = preload_find(options.preload, library);
 	const struct pf__run_config config = {.options = &session->options,
 					      .hold_bytes = options.hold_bytes,
-					      .preload = options.preload,
+					      .preload = preload > 0,
 					      .say = say,
 					      .interrupted = interrupted};
 	int err;
 
+	if (preload < 0)
+		return STATUS_FAILED;
 	job->mountpoints = calloc(session->n_servers + 1, sizeof(*job->mountpoints));
 	err = job->mountpoints ? 0 : -ENOMEM;
 	for (size_t i = 0; !err && i < session->n_servers; i++)
@@ -321,7 +327,7 @@ static int set_up(struct job *job, char **words, size_t n)
 		complain(true, err, "cannot run the program");
 		return STATUS_FAILED;
 	}
-	if (options.preload && preload_export(pf__run_private(job->run)))
+	if (preload && preload_export(job->run, library))
 		return STATUS_FAILED;
 	for (size_t i = 0; i < session->n_servers; i++) {
 		err = pf__run_add(job->run, session->servers[i].tree.fs, NULL);
@@ -508,7 +514,10 @@ static int option(int opt, const char *arg)
 		options.kill = true;
 		return 0;
 	case OPTION_PRELOAD:
-		options.preload = true;
+		options.preload = PRELOAD_YES;
+		return 0;
+	case OPTION_NO_PRELOAD:
+		options.preload = PRELOAD_NO;
 		return 0;
 	case OPTION_WAIT:
 		options.wait = true;
@@ -524,10 +533,13 @@ const struct command command_run = {
     .name = "run",
     .summary = "Run a program that sees the files of servers as if they were mounted",
     .usage = "[OPTION]... [ SERVER ARG... ]... [--] [PROGRAM ARG...]",
-    .help = "      --hold-size=SIZE       the largest file that is held in memory for the program\n"
-	    "      --kill-on-exit         end what the program leaves behind, when it ends\n"
-	    "      --preload              load a library into the programs that makes them faster\n"
-	    "      --wait                 end when what it leaves behind has ended too\n",
+    .help =
+	"      --hold-size=SIZE       the largest file that is held in memory for the program\n"
+	"      --kill-on-exit         end what the program leaves behind, when it ends\n"
+	"      --no-preload           load no library into the programs to make them faster\n"
+	"      --preload              load it, where it could not be taken away from those that\n"
+	"                             it does not suit, too\n"
+	"      --wait                 end when what it leaves behind has ended too\n",
     .short_options = "+",
     .long_options = long_options,
     .max_words = SIZE_MAX,

@@ -37,24 +37,34 @@ static bool find(char *path)
 	return snprintf(path, PATH_MAX, "%s", PORTFIRE_PRELOAD) < PATH_MAX && !access(path, R_OK);
 }
 
-int preload_export(const char *private)
+int preload_find(enum preload how, char path[PATH_MAX])
+{
+	if (how == PRELOAD_NO)
+		return 0;
+	/* Programs that cannot have it have it taken away as they are executed, by ptrace. */
+	if (how == PRELOAD_IF_POSSIBLE)
+		return pf__supervisor_may_inject() && find(path);
+	if (find(path))
+		return 1;
+	complain_plain("--preload: there is no " NAME ", neither beside the command nor as %s",
+		       PORTFIRE_PRELOAD);
+	return -1;
+}
+
+int preload_export(struct pf__run *run, const char *path)
 {
 	const char *others = getenv("LD_PRELOAD");
-	char path[PATH_MAX], link[PATH_MAX], *value = NULL;
+	char link[PATH_MAX], *value = NULL;
 	int err = 0;
 
-	if (!find(path)) {
-		complain_plain("--preload: there is no " NAME
-			       ", neither beside the command nor as %s",
-			       PORTFIRE_PRELOAD);
-		return -1;
-	}
 	if (strpbrk(path, " \t:")) {
-		snprintf(link, sizeof(link), "%s/" NAME, private);
+		snprintf(link, sizeof(link), "%s/" NAME, pf__run_private(run));
 		if (symlink(path, link))
 			err = -errno;
-		strcpy(path, link);
+		path = link;
 	}
+	if (!err)
+		err = pf__run_preloads(run, path);
 	if (!err &&
 	    (asprintf(&value, "%s%s%s", others ? others : "", others ? ":" : "", path) < 0 ||
 	     setenv("LD_PRELOAD", value, 1)))

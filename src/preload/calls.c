@@ -22,6 +22,9 @@ int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int fl
 int __open_2(const char *path, int flags);
 int __openat_2(int dirfd, const char *path, int flags);
 
+/* A thread may be cancelled before it opens, but not while a fifo lets it wait. */
+extern void pthread_testcancel(void) __attribute__((weak));
+
 /* Need nobody be asked about path? */
 static bool may_pass(int dirfd, const char *path, bool follow)
 {
@@ -54,11 +57,11 @@ static int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 	struct fuse_attr a;
 	uint64_t dev;
 
-	if (s && path && !*path && flags == AT_EMPTY_PATH && dirfd >= 0 && st &&
+	if (s && path && flags == AT_EMPTY_PATH && dirfd >= 0 && st && pf__is_empty(path) &&
 	    pf__see_fd(s, dirfd, st))
 		return 0;
 	if (st && !(flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) &&
-	    look(dirfd, path, flags, &pass, &dev, &a)) {
+	    look(dirfd, path, flags, &pass, &dev, &a) && pf__may_write(st, sizeof *st)) {
 		pf__stat_of_attr(dev, &a, st);
 		return 0;
 	}
@@ -117,7 +120,7 @@ EXPORT int statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 	uint64_t dev;
 
 	if (x && !(flags & ~known) && look(dirfd, path, flags, &pass, &dev, &a) &&
-	    !(mask & ~STATX_BASIC_STATS)) {
+	    !(mask & ~STATX_BASIC_STATS) && pf__may_write(x, sizeof *x)) {
 		pf__statx_of_attr(dev, &a, x);
 		x->stx_attributes_mask = STATX_ATTR_MOUNT_ROOT;
 		return 0;
@@ -159,6 +162,8 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
 	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 
+	if (pthread_testcancel)
+		pthread_testcancel();
 	return (int)pf__call(may_pass(dirfd, path, follow), SYS_openat, dirfd, (long)path, flags,
 			     mode, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Makes programs of `portfire run --preload` faster, never possible: what it does not know it asks
+ * Makes programs of `portfire run` faster, never possible: what it does not know it asks
  * by the system call that the program would have made, which is trapped as ever.
  *
  * Loaded by LD_PRELOAD, behind the libraries that the user preloads. It stands in for the calls of
@@ -15,6 +15,7 @@
 #include "preload/preload.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -104,6 +105,54 @@ long pf__call(bool pass, long nr, long a, long b, long c, long d, long e)
 		return result;
 	errno = (int)-result;
 	return -1;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------
+ *
+ * The kernel answers a bad address with EFAULT, where we would crash. It says of eight bytes
+ * whether they can be read, and of others whether they can be written, when it is asked to change
+ * the mask of signals: in a way that there is not, or in none.
+ */
+
+#define PAGE 4096 /* at least: what of them is there is there as a whole */
+
+static bool may_read(const char *p)
+{
+	long word = (long)((uintptr_t)p & ~(uintptr_t)7);
+
+	return PF_PASS(SYS_rt_sigprocmask, -1, word, 0, 8, 0) != -EFAULT;
+}
+
+bool pf__may_write(void *p, size_t size)
+{
+	uintptr_t first = (uintptr_t)p, last = first + size - 8;
+
+	return PF_PASS(SYS_rt_sigprocmask, 0, 0, (long)first, 8, 0) != -EFAULT &&
+	       (first / PAGE == last / PAGE ||
+		PF_PASS(SYS_rt_sigprocmask, 0, 0, (long)last, 8, 0) != -EFAULT);
+}
+
+/* -1: not all of it can be read, or it is too long for a path. */
+static ssize_t length_of(const char *path)
+{
+	size_t n = 0;
+
+	while (n < PATH_MAX) {
+		size_t room = PAGE - (uintptr_t)(path + n) % PAGE, k;
+
+		if (!may_read(path + n))
+			return -1;
+		k = strnlen(path + n, room);
+		n += k;
+		if (k < room)
+			return (ssize_t)n;
+	}
+	return -1;
+}
+
+bool pf__is_empty(const char *path)
+{
+	return may_read(path) && !*path;
 }
 
 /* ---- directories ----------------------------------------------------------------------------- */
@@ -213,10 +262,10 @@ static bool refresh(const struct pf__shared *s, struct directory *d, int fd, con
 }
 
 /* text := what fd is called, "/", path. */
-static bool join(const struct pf__shared *s, int fd, const char *path, uint64_t now, struct text *t)
+static bool join(const struct pf__shared *s, int fd, const char *path, size_t n, uint64_t now,
+		 struct text *t)
 {
 	struct directory *d = directories;
-	size_t n = strlen(path);
 	struct stat st;
 	bool known;
 
@@ -278,16 +327,17 @@ bool pf__leads_elsewhere(const struct pf__shared *s, int dirfd, const char *path
 			 struct text *t)
 {
 	uint64_t now = pf__shared_ns() / 1000000;
+	ssize_t n = path ? length_of(path) : 0;
 
 	t->len = 0;
-	if (!path || !*path)
+	if (n <= 0)
 		return false;
 	if (pf__shared_idle(s))
-		return !pf__shared_special(path, strlen(path));
+		return !pf__shared_special(path, (size_t)n);
 	if (*path == '/') {
 		t->path = path;
-		t->len = strlen(path);
-	} else if (!join(s, dirfd, path, now, t)) {
+		t->len = (size_t)n;
+	} else if (!join(s, dirfd, path, (size_t)n, now, t)) {
 		t->len = 0;
 		return false;
 	}

@@ -25,6 +25,10 @@ extern const struct pf__shared *pf__seen; /* NULL: there is no run */
 long pf__call(bool pass, long nr, long a, long b, long c, long d, long e);
 /* What may be believed now; NULL: ask. */
 const struct pf__shared *pf__see(void);
+/* Is it, and can it be read? */
+bool pf__is_empty(const char *path);
+/* Can size bytes (at least 8, at most a page) be written there? Some of them are. */
+bool pf__may_write(void *p, size_t size);
 /* It is known that path leads nowhere near. *t is filled, for pf__is_shown(). */
 bool pf__leads_elsewhere(const struct pf__shared *s, int dirfd, const char *path, bool follow,
 			 struct text *t);

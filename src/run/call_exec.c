@@ -36,6 +36,8 @@ struct exec {
 	unsigned nobjects;
 	int fd;       /* of the one that path names; -1: it names none */
 	bool changed; /* not the path that the caller gave */
+	bool suits;   /* it may have the preloaded library; if not: */
+	struct environment env;
 };
 
 /* ---- a name to execute by -------------------------------------------------------------------- */
@@ -182,6 +184,38 @@ static ssize_t read_argv(struct exec *e, uint64_t *to, size_t max)
 	return n ? (ssize_t)n - 1 : 0;
 }
 
+/* The caller's environment, if it has to be another one. 0 or negative errno. */
+static int find_environment(struct exec *e)
+{
+	int got = 0;
+
+	if (e->j->r->preload_path && !(e->suits && preload_is_seen(e->j)))
+		got = environment_without(e->j, e->envp, &e->env);
+	return got < 0 ? got : 0;
+}
+
+static size_t size_of_environment(const struct exec *e)
+{
+	return e->env.entry ? 8 * (e->env.n + 1) + (e->env.words ? strlen(e->env.words) + 1 : 0)
+			    : 0;
+}
+
+/* At `at` in data, aligned to 8; with its one word behind it, of which words[] is told. */
+static size_t put_environment(const struct exec *e, struct pf__inject *in, char *data, size_t at,
+			      uint32_t *words)
+{
+	size_t size = 8 * (e->env.n + 1);
+	uint64_t offset = at + size;
+
+	memcpy(data + at, e->env.entry, size - 8);
+	if (e->env.words) {
+		words[in->nwords++] = (uint32_t)(at + 8 * e->env.index);
+		memcpy(data + at + 8 * e->env.index, &offset, 8);
+		strcpy(data + offset, e->env.words);
+	}
+	return at + size_of_environment(e);
+}
+
 static size_t put(char *data, size_t at, const char *text)
 {
 	size_t n = strlen(text) + 1;
@@ -211,42 +245,80 @@ static void execute_by(const struct exec *e, struct pf__inject *in)
 	in->close_fd = true;
 }
 
-/* data: the new argv, its own words, the path. */
-static int64_t exec_words(struct exec *e)
+/* The same call, in another environment if need be. */
+static int64_t exec_unchanged(struct exec *e)
 {
-	PF_AUTO_FREE uint64_t *argv = pf__malloc(MAX_ARGS * sizeof *argv);
+	struct pf__inject in = {.nr = e->j->call->nr, .fd = -1, .unanswered = true};
+	const unsigned envp = in.nr == __NR_execveat ? 3 : 2;
+	PF_AUTO_FREE char *data = NULL;
+	uint32_t word;
+	int err = find_environment(e);
+
+	if (err || !e->env.entry)
+		return err ? err : CONTINUE;
+	data = pf__calloc(1, size_of_environment(e));
+	if (!data)
+		return -ENOMEM;
+	memcpy(in.args, e->j->call->args, sizeof in.args);
+	in.args[envp] = 0;
+	in.arg_in_data = 1u << envp;
+	in.words = &word;
+	in.size = put_environment(e, &in, data, 0, &word);
+	in.data = data;
+	/* Whom somebody else traces takes the library along. */
+	return pf__call_instead(e->j->call, &in) == PF_CALL_UNTRACEABLE ? CONTINUE : ANSWERED;
+}
+
+/* argv's own words, and the path, from `at` on. The end. */
+static size_t put_words(const struct exec *e, struct pf__inject *in, char *data, size_t at,
+			uint32_t *words)
+{
+	for (unsigned i = 0; i < e->nwords; i++) {
+		uint64_t offset = at;
+
+		memcpy(data + 8 * i, &offset, 8);
+		words[in->nwords++] = 8 * i;
+		at = put(data, at, e->word[i]);
+	}
+	in->args[0] = at;
+	return put(data, at, e->path);
+}
+
+/* data: the new argv and the new environment, where there are such, argv's own words, the path. */
+static int64_t exec_changed(struct exec *e)
+{
+	PF_AUTO_FREE uint64_t *argv = e->nwords ? pf__malloc(MAX_ARGS * sizeof *argv) : NULL;
 	PF_AUTO_FREE char *data = NULL;
 	uint32_t words[2 * MAX_DEPTH + 2];
-	struct pf__inject in = {.nr = __NR_execve, .fd = -1, .arg_in_data = 1 << 0 | 1 << 1};
-	size_t size = strlen(e->path) + 1, at;
-	uint64_t offset;
-	ssize_t n;
+	struct pf__inject in = {
+	    .nr = __NR_execve, .fd = -1, .args = {0, e->argv, e->envp}, .arg_in_data = 1 << 0};
+	size_t size = strlen(e->path) + 1 + size_of_environment(e), at = 0;
+	ssize_t n = 0;
 
-	if (!argv)
+	if (e->nwords && !argv)
 		return -ENOMEM;
-	n = read_argv(e, argv, MAX_ARGS);
-	if (n < 0)
-		return n;
-	at = ((size_t)n + e->nwords + 1) * 8;
+	if (e->nwords) {
+		n = read_argv(e, argv, MAX_ARGS);
+		if (n < 0)
+			return n;
+		in.args[1] = 0;
+		in.arg_in_data |= 1 << 1;
+		at = ((size_t)n + e->nwords + 1) * 8;
+	}
 	for (unsigned i = 0; i < e->nwords; i++)
 		size += strlen(e->word[i]) + 1;
 	data = pf__calloc(1, at + size);
 	if (!data)
 		return -ENOMEM;
-	for (unsigned i = 0; i < e->nwords; i++) {
-		offset = at;
-		memcpy(data + 8 * i, &offset, 8);
-		words[i] = 8 * i;
-		at = put(data, at, e->word[i]);
+	memcpy(data + (size_t)8 * e->nwords, argv ? argv : &e->argv, (size_t)n * 8);
+	if (e->env.entry) {
+		in.args[2] = at;
+		in.arg_in_data |= 1 << 2;
+		at = put_environment(e, &in, data, at, words);
 	}
-	memcpy(data + (size_t)8 * e->nwords, argv, (size_t)n * 8);
-	in.args[0] = at;
-	in.args[1] = 0;
-	in.args[2] = e->envp;
-	in.size = put(data, at, e->path);
+	in.size = put_words(e, &in, data, at, words);
 	in.data = data;
 	in.words = words;
-	in.nwords = e->nwords;
 	execute_by(e, &in);
 	call_instead(e->j, &in, "executed", e->given);
 	return ANSWERED;
@@ -254,20 +326,12 @@ static int64_t exec_words(struct exec *e)
 
 static int64_t exec_path(struct exec *e)
 {
-	struct pf__inject in = {.nr = __NR_execve,
-				.fd = -1,
-				.args = {0, e->argv, e->envp},
-				.arg_in_data = 1 << 0,
-				.data = e->path,
-				.size = strlen(e->path) + 1};
+	int err;
 
-	if (e->nwords)
-		return exec_words(e);
-	if (!e->changed)
-		return CONTINUE;
-	execute_by(e, &in);
-	call_instead(e->j, &in, "executed", e->given);
-	return ANSWERED;
+	if (!e->nwords && !e->changed)
+		return exec_unchanged(e);
+	err = find_environment(e);
+	return err ? err : exec_changed(e);
 }
 
 /* ---- finding out ----------------------------------------------------------------------------- */
@@ -294,6 +358,7 @@ static int head_inside(struct exec *e, char head[HEAD_SIZE + 1])
 		return err;
 	e->object[e->nobjects++] = o;
 	e->fd = o->fd;
+	e->suits = preload_suits(o->fd);
 	err = link_name(o, base_of(e->nwords ? e->word[0] : e->p.path), e->path);
 	if (!err)
 		err = read_head(o->fd, head);
@@ -308,11 +373,44 @@ static int head_outside(struct exec *e, char head[HEAD_SIZE + 1])
 	memset(head, 0, HEAD_SIZE + 1);
 	strcpy(e->path, e->p.path);
 	e->fd = -1;
+	e->suits = fd < 0 || preload_suits(fd);
 	e->changed |= e->p.detour || e->nwords;
 	/* A directory, a fifo: the kernel says what it thinks of that. */
 	if (fd >= 0 && read_head(fd, head))
 		memset(head, 0, HEAD_SIZE + 1);
 	return 0;
+}
+
+/* Does the program there, or the interpreter of that script, suit the preloaded library? */
+static bool suits_at(const char *path, int depth)
+{
+	PF_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char head[HEAD_SIZE + 1], *interp, *arg;
+
+	if (fd < 0 || read_head(fd, head))
+		return true;
+	if (parse_script(head, &interp, &arg) > 0)
+		return depth > 1 ? suits_at(interp, depth - 1) : true;
+	return preload_suits(fd);
+}
+
+/* Nothing of ours has to do with it. */
+static int64_t exec_elsewhere(struct exec *e)
+{
+	char path[PATH_MAX + 64];
+	int tid = (int)e->j->call->tid;
+
+	if (!e->j->r->preload_path)
+		return CONTINUE;
+	if (e->given[0] == '/')
+		snprintf(path, sizeof path, "%s", e->given);
+	else if (e->dirfd == AT_FDCWD)
+		snprintf(path, sizeof path, "/proc/%d/cwd/%s", tid, e->given);
+	else
+		snprintf(path, sizeof path, "/proc/%d/fd/%d%s%s", tid, e->dirfd,
+			 e->given[0] ? "/" : "", e->given);
+	e->suits = suits_at(path, MAX_DEPTH);
+	return exec_unchanged(e);
 }
 
 /* An interpreter outside, of a script outside: the kernel finds both by itself. */
@@ -345,8 +443,10 @@ static int64_t resolve(struct exec *e)
 		got = find_interpreter(e, interp);
 		if (got)
 			return got;
-		if (!detour && kernel_can(e, inside))
-			return CONTINUE;
+		if (!detour && kernel_can(e, inside)) {
+			e->suits = suits_at(e->p.path, MAX_DEPTH);
+			return exec_unchanged(e);
+		}
 		got = prepend(e, interp, arg, e->nwords ? e->word[0] : path);
 		if (got)
 			return got;
@@ -379,8 +479,10 @@ static int64_t exec_descriptor(struct exec *e)
 		result = placeholder_replace(e->j, e->p.o, e->dirfd);
 	if (!result && e->p.o->native)
 		result = copy_of_native(e, o);
+	if (!result)
+		e->suits = preload_suits(o->fd);
 	object_put(o);
-	return result ? result : CONTINUE;
+	return result ? result : exec_unchanged(e);
 }
 
 static int64_t do_exec(struct exec *e, const char *given)
@@ -394,7 +496,7 @@ static int64_t do_exec(struct exec *e, const char *given)
 	if (e->p.o && !e->p.magic)
 		return exec_descriptor(e);
 	if (!e->p.m && !*given)
-		return CONTINUE;
+		return exec_elsewhere(e);
 	if (e->p.o) /* /proc/self/exe and the like */
 		object_path(e->p.o, e->p.path, PATH_MAX);
 	return resolve(e);
@@ -403,7 +505,7 @@ static int64_t do_exec(struct exec *e, const char *given)
 enum pf__call_end on_exec(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
-	bool at = call->nr == __NR_execveat, no_mount;
+	bool at = call->nr == __NR_execveat, no_mount, idle = nothing_is_ours(j.r);
 	const uint64_t *a = call->args + at;
 	char given[PATH_MAX];
 	struct exec *e;
@@ -411,11 +513,11 @@ enum pf__call_end on_exec(void *ctx, struct pf__call *call)
 
 	flush_closed_quick(j.r);
 	no_mount = !at && pf__devices_no_mount(j.r->devices, NULL);
-	if ((nothing_is_ours(j.r) && !no_mount) || job_read_path(&j, a[0], given) < 0)
+	if ((idle && !no_mount && !j.r->preload_path) || job_read_path(&j, a[0], given) < 0)
 		return call_end(&j, CONTINUE);
 	if (no_mount && pf__is_fusermount(given))
 		return call_end(&j, exec_fusermount(&j));
-	if (nothing_is_ours(j.r))
+	if (idle && !j.r->preload_path)
 		return call_end(&j, CONTINUE);
 	e = pf__calloc(1, sizeof *e);
 	if (!e)
@@ -426,8 +528,9 @@ enum pf__call_end on_exec(void *ctx, struct pf__call *call)
 	e->envp = a[2];
 	e->flags = at ? (int)call->args[4] : 0;
 	e->given = given;
-	result = do_exec(e, given);
+	result = idle ? exec_elsewhere(e) : do_exec(e, given);
 	place_clear(&e->p);
+	environment_free(&e->env);
 	for (unsigned i = 0; i < e->nwords; i++)
 		pf__free(e->word[i]);
 	for (unsigned i = 0; i < e->nobjects; i++)

@@ -407,6 +407,26 @@ bool shared_show_begin(struct job *j, struct object *dir, struct pf__showing *s,
 void shared_show_name(struct job *j, const struct pf__showing *s, char *path, const char *name,
 		      size_t n);
 
+/* ---- preloaded.c: the library of src/preload/ ------------------------------------------------ */
+
+#define PF_PRELOAD_MAX 32768 /* of the value of LD_PRELOAD that we understand */
+
+/* A program's environment without the library. */
+struct environment {
+	uint64_t *entry; /* addresses in the caller, n of them; NULL: nothing has to be changed */
+	size_t n;
+	char *words; /* what entry[index] says instead; NULL: all are the caller's */
+	size_t index;
+};
+
+/* May a program, open as fd, have the library? Also when it would not load it. */
+bool preload_suits(int fd);
+/* Does the caller see the library from where it is? */
+bool preload_is_seen(struct job *j);
+/* 1, and env is to be freed; 0 the environment does not have it; or negative errno. */
+int environment_without(const struct job *j, uint64_t envp, struct environment *env);
+void environment_free(struct environment *env);
+
 /* ---- placeholder.c --------------------------------------------------------------------------- */
 
 #define PLACEHOLDERS 256u /* numbers; a power of two */
@@ -625,6 +645,8 @@ struct pf__run {
 	_Atomic unsigned lost; /* files whose data could not be written back */
 	uint64_t seed;
 	struct pf__shared *shared; /* what programs may see of it */
+	char *preload_path;        /* the library by which they see it; NULL: there is none */
+	bool preload_for_all;      /* every user may read it */
 	int shared_fd;
 };
 

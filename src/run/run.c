@@ -226,6 +226,7 @@ void pf__run_free(struct pf__run *r)
 	patience_end(&p);
 	pf__devices_free(r->devices);
 	who_free_all(r);
+	pf__free(r->preload_path);
 	objects_close(r);
 	while (!pf__list_empty(&r->mounts)) {
 		struct pf__list *l = pf__list_pop(&r->mounts);

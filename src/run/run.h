@@ -42,6 +42,9 @@ const char *pf__run_private(struct pf__run *run);
 /* How many files programs may have open: what our limit of descriptors allows. raise: as high as it
  * may be. */
 void pf__run_limits(struct pf__run *run, bool raise);
+/* The programs have the library at this path in LD_PRELOAD, but those that cannot. Before the first
+ * one is started. 0 or -ENOMEM. */
+int pf__run_preloads(struct pf__run *run, const char *path);
 struct pf__supervisor *pf__run_supervisor(struct pf__run *run);
 /*
  * What programs have written goes to the servers, and waits for it. The number of files, since the

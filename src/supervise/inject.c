@@ -34,6 +34,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -468,4 +469,26 @@ int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *w
 	if (!what->unanswered)
 		pf__call_return(call, -EPERM);
 	return gone ? -ESRCH : PF_CALL_UNTRACEABLE;
+}
+
+/* ---- would it work? -------------------------------------------------------------------------- */
+
+/* No signal is sent at its end, for others do not know of it. */
+bool pf__supervisor_may_inject(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
+	bool may;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	if (pid < 0)
+		return false;
+	may = !ptrace(PTRACE_SEIZE, pid, NULL, NULL);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return may;
 }

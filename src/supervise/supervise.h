@@ -203,6 +203,8 @@ struct pf__inject {
  * waits for a child that another thread of his process traces is told of its stops.
  */
 int64_t pf__call_instead(const struct pf__call *call, const struct pf__inject *what);
+/* May a descendant of ours be traced, here and now? Neither Yama nor a container forbids it. */
+bool pf__supervisor_may_inject(void);
 
 /* ---- the supervisor -----------------------------------------------------------------------------
  */

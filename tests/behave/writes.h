@@ -123,7 +123,8 @@ static inline struct pf_stats stats(const struct t *t)
 	return s;
 }
 
-/* Pages that the server has not got yet; one look, for a page whose WRITE failed softly is dirty again. */
+/* Pages that the server has not got yet; one look, for a page whose WRITE failed softly is dirty
+ * again. */
 static inline uint64_t unwritten(const struct t *t)
 {
 	struct pf_stats s = stats(t);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# passthrough.sh PORTFIRE PASSTHROUGH_SERVER [nobody|preload]: programs on files that their server passes through (FUSE_PASSTHROUGH): they
+# passthrough.sh PORTFIRE PASSTHROUGH_SERVER [nobody|trapped]: programs on files that their server passes through (FUSE_PASSTHROUGH): they
 # have the backing file itself, and everything but its data is the server's.
 through=$(realpath "${2:?which server?}")
 . "$(dirname "$0")/../tools/lib.sh"
@@ -9,7 +9,7 @@ if [ "${3:-}" = nobody ]; then
 	[ "$(id -u)" = 0 ] || skip "only root can become nobody"
 	as=(setpriv --reuid=nobody --regid="$(id -gn nobody)" --clear-groups)
 fi
-[ "${3:-}" != preload ] || flags+=(--preload)
+[ "${3:-}" != trapped ] || flags+=(--no-preload)
 chmod 755 "$work"
 cp "$portfire" "$through" "$(dirname "$portfire")"/{libportfire.so.0,src/preload/libportfire-preload.so} "$work"/ # nobody may not reach the build directory
 export LD_LIBRARY_PATH=$work

@@ -4,7 +4,7 @@
  * system calls of its own, which no library stands in for. Both must say the same, at once and
  * always: of files of a run (INSIDE) and of others (OUTSIDE). Prints TAP.
  */
-#include "posix.h"
+#include "preload.h"
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,12 +15,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static const char *inside, *outside, *server; /* which mounts -o source=DIR */
+const char *inside, *outside;
+static const char *server; /* which mounts -o source=DIR */
 static unsigned cases, failures;
 static bool failed; /* this case */
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
+void say(const char *format, ...)
 {
 	va_list args;
 
@@ -31,12 +31,6 @@ static void say(const char *format, ...)
 	va_end(args);
 	printf("\n");
 }
-
-#define MUST(what)                                                                                 \
-	do {                                                                                       \
-		if (!(what))                                                                       \
-			say("%s:%d: %s (%s)", __func__, __LINE__, #what, strerror(errno));         \
-	} while (0)
 
 /* ---- both ways ------------------------------------------------------------------------------- */
 
@@ -80,7 +74,7 @@ static void both(const char *path)
 	}
 }
 
-static const char *in(const char *dir, const char *name)
+const char *in(const char *dir, const char *name)
 {
 	static char path[64][PATH_MAX];
 	static unsigned next;
@@ -739,6 +733,7 @@ static const struct {
 	     {"mounted over a directory", mounted_over},
 	     {"open, fopen, opendir, access, readlink", open_and_read},
 	     {"realpath", real_paths},
+	     {"bad addresses", bad_addresses},
 	     {"changes of other processes", others_changes},
 	     {"signal handlers", signals},
 	     {"threads", threads},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# preload.sh PORTFIRE PRELOAD-TEST SERVER-DIRECTORY OPTIONS [nobody]: the program preload.c under "run --preload".
+# preload.sh PORTFIRE PRELOAD-TEST SERVER-DIRECTORY OPTIONS [nobody]: the program preload.c under "run".
 portfire=$(realpath "${1:?which command?}") test=$(realpath "${2:?which program?}") servers=$(realpath "$3") options=$4 as=()
 if [ "${5:-}" = nobody ]; then
 	[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP only root can become nobody"; exit 77; }
@@ -16,5 +16,5 @@ cp "$portfire" "$test" "$(dirname "$portfire")"/{libportfire.so.0,src/preload/li
 export TMPDIR=$work/private LD_LIBRARY_PATH=$work
 "${as[@]}" ./portfire run true 2>why || { echo "1..0 # SKIP nothing can be supervised here: $(tail -1 why)"; exit 77; }
 [ ${#as[@]} != 0 ] || options=$options,allow_other,default_permissions
-timeout 100 "${as[@]}" ./portfire run --preload [ ./passthrough_ll -o "source=$work/source$options" "$work/mnt" ] -- \
+timeout 100 "${as[@]}" ./portfire run [ ./passthrough_ll -o "source=$work/source$options" "$work/mnt" ] -- \
 	"$work/$(basename "$test")" "$work/mnt" "$work/outside" "$work/passthrough_ll"

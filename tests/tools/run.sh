@@ -266,33 +266,35 @@ nothing_hidden() { # bindfs hides what is open
 check "a large file is closed, replaced, removed" nothing_hidden
 
 # ---- the preloaded library
-behind_others() { LD_PRELOAD=libm.so.6 run --preload sh -c 'echo "$LD_PRELOAD"' >out && grep -q '^libm.so.6:/.*/libportfire-preload.so$' out; }
+behind_others() { LD_PRELOAD=libm.so.6 run sh -c 'echo "$LD_PRELOAD"' >out && grep -q '^libm.so.6:/.*/libportfire-preload.so$' out; }
 # A command with AddressSanitizer starts behind no other library.
 others_first() { LD_PRELOAD=libm.so.6 "$portfire" --version >/dev/null 2>&1; }
-others_first && check "--preload: the library stands behind the user's" behind_others
-not_asked() { run sh -c 'echo "x$LD_PRELOAD"; grep -c ^3070000000- /proc/self/maps' >out; [ "$(cat out)" = "x${LD_PRELOAD:-}
+others_first && check "preloaded: the library stands behind the user's" behind_others
+not_wanted() { run --no-preload sh -c 'echo "x$LD_PRELOAD"; grep -c ^3070000000- /proc/self/maps' >out; [ "$(cat out)" = "x${LD_PRELOAD:-}
 0" ]; }
-check "without --preload there is none" not_asked
+check "with --no-preload there is none" not_wanted
 preloaded() { # stat, open, a pipeline, a script; the page is there
 	echo hi >src/file
-	run --preload "${s[@]}" -- sh -c 'stat -c %s {}/file && cat {}/file && find {} -name file -ls | wc -l && grep -c ^3070000000- /proc/self/maps' >out
+	run "${s[@]}" -- sh -c 'stat -c %s {}/file && cat {}/file && find {} -name file -ls | wc -l && grep -c ^3070000000- /proc/self/maps' >out
 	[ "$(tr '\n' ' ' <out)" = "3 hi 1 1 " ] || { cat out; return 1; }
 }
-check "--preload: programs use the files" preloaded
+check "preloaded: programs use the files" preloaded
 library() { find "$(dirname "$portfire")" -maxdepth 4 -name libportfire-preload.so | head -1; }
 odd_place() {
 	mkdir -p "odd place" && cp "$portfire" "$(dirname "$portfire")/libportfire.so.0" "$(library)" "odd place/"
-	LD_LIBRARY_PATH="$work/odd place" "odd place/portfire" run --preload "${s[@]}" -- sh -c 'cat {}/file; grep -c ^3070000000- /proc/self/maps' >out 2>&1
+	LD_LIBRARY_PATH="$work/odd place" "odd place/portfire" run "${s[@]}" -- sh -c 'cat {}/file; grep -c ^3070000000- /proc/self/maps' >out 2>&1
 	[ "$(tr '\n' ' ' <out)" = "hi 1 " ] || { cat out; return 1; }
 }
 no_library() {
 	mkdir -p bare && cp "$portfire" "$(dirname "$portfire")/libportfire.so.0" bare/
 	LD_LIBRARY_PATH=$work/bare bare/portfire run --preload true
 }
+bare_run() { LD_LIBRARY_PATH=$work/bare bare/portfire run sh -c 'echo "x$LD_PRELOAD"' >out && [ "$(cat out)" = "x${LD_PRELOAD:-}" ]; }
 if [ -e "$(dirname "$portfire")/libportfire.so.0" ] && [ -n "$(library)" ]; then
-	check "--preload: from a directory with a blank in its name" odd_place
+	check "preloaded: from a directory with a blank in its name" odd_place
 	[ -e /usr/local/lib/portfire/libportfire-preload.so ] || [ -e /usr/local/lib/x86_64-linux-gnu/portfire/libportfire-preload.so ] ||
-		check "--preload: without the library, a clear word" prints "there is no libportfire-preload.so" no_library
+		{ check "--preload: without the library, a clear word" prints "there is no libportfire-preload.so" no_library
+		check "without the library it goes without" bare_run; }
 fi
 own_clock() { # of libfaketime and the like
 	cat >clock.c <<'END'
@@ -302,16 +304,80 @@ own_clock() { # of libfaketime and the like
 int clock_gettime(clockid_t id, struct timespec *t) { int r = (int)syscall(SYS_clock_gettime, id, t); t->tv_sec -= 1000; return r; }
 END
 	cc -shared -fPIC -o clock.so clock.c || return 1
-	run --preload "${s[@]}" -- sh -c 'LD_PRELOAD=$PWD/clock.so:$LD_PRELOAD; export LD_PRELOAD; stat -c %s {}/file && ! grep ^3070000000- /proc/self/maps' >out
+	run "${s[@]}" -- sh -c 'LD_PRELOAD=$PWD/clock.so:$LD_PRELOAD; export LD_PRELOAD; stat -c %s {}/file && ! grep ^3070000000- /proc/self/maps' >out
 	[ "$(cat out)" = 3 ] || { cat out; return 1; }
 }
-check "--preload: nothing is believed by a clock that is not the kernel's" own_clock
+check "preloaded: nothing is believed by a clock that is not the kernel's" own_clock
 elsewhere() { # what led elsewhere leads inside
 	mkdir -p way
-	run --preload "${s[@]}" -- sh -c 'stat way/file; rmdir way; ln -s {} way; stat -c %s way/file; cat way/file; rm way; mkdir way; stat way/file || echo none' >out 2>/dev/null
+	run "${s[@]}" -- sh -c 'stat way/file; rmdir way; ln -s {} way; stat -c %s way/file; cat way/file; rm way; mkdir way; stat way/file || echo none' >out 2>/dev/null
 	[ "$(tr '\n' ' ' <out)" = "3 hi none " ] || { cat out; return 1; }
 }
-check "--preload: a link made on the way" elsewhere
+check "preloaded: a link made on the way" elsewhere
+
+# Programs that the library does not suit go without; what they start does, too.
+cat >with.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv, char **env)
+{
+	char *p = getenv("LD_PRELOAD");
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[4200];
+	int mapped = 0;
+
+	while (fgets(line, sizeof line, f))
+		mapped |= !strncmp(line, "3070000000-", 11);
+	printf("%s %s %d\n", argc > 1 ? argv[1] : "-", !p ? "none" : strstr(p, "libportfire-preload") ? "ours" : p, mapped);
+	return 0;
+}
+END
+cc -o with with.c && cc -fsanitize=address -o with-asan with.c && cc -fsanitize=thread -o with-tsan with.c || check "cc compiles" false
+everywhere() { # PROGRAM WANT: outside, inside, by a script of either, by a descriptor
+	mkdir -p mnt && cp "$1" src/ && printf '#!%s\n' "$work/$1" >script && printf '#!%s word\n' "$work/mnt/$1" >src/script && chmod 755 script src/script
+	run [ "$server" src "$work/mnt" ] -- sh -c './'"$1"'; mnt/'"$1"'; ./script; mnt/script; python3 -c "
+import os
+os.execve(os.open(\"'"$1"'\", os.O_RDONLY | os.O_CLOEXEC), [\"x\", \"fd\"], os.environ)"; env -i ./'"$1"'; cd mnt; exec ./'"$1"' ' >out 2>&1
+	[ "$(tr '\n' ' ' <out)" = "- $2 - $2 ./script $2 word $2 fd $2 - none 0 - $2 " ] || { cat out; return 1; }
+}
+check "preloaded: a program has it" everywhere with "ours 1"
+if [ -z "${LD_PRELOAD:-}" ]; then
+	check "not preloaded: with AddressSanitizer" everywhere with-asan "none 0"
+	check "not preloaded: with ThreadSanitizer" everywhere with-tsan "none 0"
+	idle_too() { run sh -c './with; ./with-asan; exec ./with-tsan' >out 2>&1; [ "$(tr '\n' ' ' <out)" = "- ours 1 - none 0 - none 0 " ] || { cat out; return 1; }; }
+	check "not preloaded: nothing is mounted" idle_too
+fi
+others_kept() { LD_PRELOAD=libm.so.6 run ./with-tsan >out 2>&1; [ "$(cat out)" = "- libm.so.6 0" ] || { cat out; return 1; }; }
+others_first && check "not preloaded: but what the user preloads" others_kept
+cat >narrow.c <<'END'
+/* A 32-bit program without libc: is LD_PRELOAD in its environment? */
+__asm__(".globl _start\n_start: mov %esp, %eax\n push %eax\n call start\n");
+static void call(int nr, int a, const void *b, int c) { __asm__ volatile("int $0x80" : : "a"(nr), "b"(a), "c"(b), "d"(c) : "memory"); }
+void start(char **p)
+{
+	char **env = p + 1 + *(int *)p + 1;
+	int has = 0;
+
+	for (; *env; env++)
+		has |= (*env)[0] == 'L' && (*env)[1] == 'D' && (*env)[2] == '_' && (*env)[3] == 'P';
+	call(4, 1, has ? "has\n" : "not\n", 4);
+	call(1, 0, 0, 0);
+}
+END
+narrow() { run "${s[@]}" -- sh -c './narrow; cp narrow {}; {}/narrow' >out 2>&1; [ "$(tr '\n' ' ' <out)" = "not not " ] || { cat out; return 1; }; }
+if [ "$(uname -m)" = x86_64 ] && [ -z "${LD_PRELOAD:-}" ] && cc -m32 -fno-pic -no-pie -fno-stack-protector -nostdlib -static -o narrow narrow.c && ./narrow >out; then
+	check "not preloaded: a 32-bit program" narrow
+fi
+hidden() { # the library is not where the program is
+	mkdir -p hide && cp "$portfire" "$(dirname "$portfire")/libportfire.so.0" "$(library)" hide/
+	LD_LIBRARY_PATH=$work/hide hide/portfire run sh -c './with; exec unshare -m sh -c "mount -t tmpfs none hide; exec ./with"' >out 2>&1
+	[ "$(tr '\n' ' ' <out)" = "- ours 1 - none 0 " ] || { cat out; return 1; }
+}
+if [ -e "$(dirname "$portfire")/libportfire.so.0" ] && [ -n "$(library)" ] && [ "$(id -u)" = 0 ] && [ -z "${LD_PRELOAD:-}" ] &&
+	unshare -m mount -t tmpfs none private 2>/dev/null; then
+	check "not preloaded: where the library is hidden" hidden
+fi
 
 # ---- in another run
 nested() {
@@ -321,10 +387,10 @@ nested() {
 }
 check "a run in a run" nested
 nested_preloaded() {
-	run --preload "$portfire" run "${s[@]}" -- sh -c 'cat {}/file; stat -c %s {}/file; exit 9' >out
+	run "$portfire" run "${s[@]}" -- sh -c 'cat {}/file; stat -c %s {}/file; exit 9' >out
 	[ $? = 9 ] && [ "$(tr '\n' ' ' <out)" = "hi 3 " ]
 }
-others_first && check "a run in a run with --preload" nested_preloaded
+others_first && check "a run in a run, with the library" nested_preloaded
 check "a failing server there" status 1 run "$portfire" run [ false {} ] true
 check "no such program there" status 127 run "$portfire" run no-such-program
 check "no private mountpoint is left" until_ok bash -c '[ -z "$(ls -A private)" ]'
