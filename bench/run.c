@@ -101,7 +101,7 @@ static int side_init(struct side *side, const struct row *row, int which,
 		return -ENOMEM;
 	memset(side->buffer, 'x', MAX_IO);
 	side->span = span(row, options);
-	if (row->server && !strcmp(row->server, "passthrough_ll")) {
+	if (row->server && strstr(row->server, "passthrough")) {
 		snprintf(path, sizeof(path), "%s/source.XXXXXX", options->scratch);
 		if (!mkdtemp(path))
 			return -errno;

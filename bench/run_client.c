@@ -121,22 +121,33 @@ static int do_getppid(struct work *w)
 	return getppid() < 0;
 }
 
+static int do_pwrite(struct work *w)
+{
+	off_t pages = (off_t)(w->size / PAGE);
+
+	return pwrite(w->fd, page, PAGE, w->i % pages * PAGE) == PAGE ? 0 : -1;
+}
+
+#define NOT_OPENED (-1)
+
 static const struct call {
 	const char *name;
 	int (*once)(struct work *w);
-	int opened;
-} calls[] = {{"stat", do_stat, 0},     {"missing", do_missing, 0}, {"open", do_open, 0},
-	     {"create", do_create, 0}, {"fstat", do_fstat, 1},     {"pread", do_pread, 1},
-	     {"mmap", do_mmap, 1},     {"getppid", do_getppid, 0}};
+	int flags; /* with which its file is opened before */
+} calls[] = {{"stat", do_stat, NOT_OPENED},      {"missing", do_missing, NOT_OPENED},
+	     {"open", do_open, NOT_OPENED},      {"create", do_create, NOT_OPENED},
+	     {"fstat", do_fstat, O_RDONLY},      {"pread", do_pread, O_RDONLY},
+	     {"pwrite", do_pwrite, O_RDWR},      {"mmap", do_mmap, O_RDONLY},
+	     {"getppid", do_getppid, NOT_OPENED}};
 
 static long long many(const struct call *call, struct work *w, long n)
 {
 	long long start;
 
-	if (call->opened) {
+	if (call->flags != NOT_OPENED) {
 		struct stat st;
 
-		w->fd = open(w->path, O_RDONLY);
+		w->fd = open(w->path, call->flags);
 		if (w->fd < 0 || fstat(w->fd, &st))
 			return -errno;
 		w->size = (size_t)st.st_size;

@@ -100,8 +100,12 @@ static double sample_start(struct side *side)
 /* Inside, with the files of passthrough_ll. */
 #define DATA_CALL(n, t, what) CALL(n, t, what), .server = "passthrough_ll", .prepare = tree_data
 /* KEPT: the kernel's client may keep the pages from one sample to the next. */
-#define FRESH    .options = "source="
-#define KEPT     .options = "cache=always,source="
+#define FRESH .options = "source="
+#define KEPT  .options = "cache=always,source="
+/* By passthrough opens; the program of the tests. */
+#define PASSED(n, t, what)                                                                         \
+	CALL(n, t, what), .server = "../tests/run/passthrough_server",                             \
+			  .options = "source=", .prepare = tree_data, .kernel_needs = "/dev/fuse"
 #define IN_PROOT BESIDE(mounted, run, proot), OTHER_IS("proot, a plain directory")
 
 /* A file that is not the server's: the kernel alone is what there is without us. */
@@ -136,6 +140,14 @@ const struct row run_rows[] = {
      NO_AIM, .options = "cache=never,source="},
     {DATA_CALL("run-mmap", "run: 4 MiB mapped and touched", "mmap - @/data"),
      BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, KEPT, .floor_aim = 1.05},
+    {PASSED("run-open-passed", "run: open close, passed through", "open - @/data"), BESIDE_KERNEL,
+     NO_AIM},
+    {PASSED("run-pread-passed", "run: 4 KiB pread, passed through", "pread - @/data"),
+     BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, .floor_aim = 1.05},
+    {PASSED("run-pwrite-passed", "run: 4 KiB pwrite, passed through", "pwrite - @/data"),
+     BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, .floor_aim = 1.05},
+    {PASSED("run-mmap-passed", "run: 4 MiB mapped, passed through", "mmap - @/data"),
+     BESIDE(mounted, run, plain), OTHER_IS("tmpfs"), NO_AIM, .floor_aim = 1.05},
     OUTSIDE("run-outside-stat", "run: stat outside", "stat - /etc/passwd", MORE(3)),
     OUTSIDE("run-outside-relative", "run: stat outside, relative", "stat /etc passwd", MORE(3)),
     OUTSIDE("run-outside-missing", "run: stat outside, missing", "missing - /etc/no/such", MORE(3)),

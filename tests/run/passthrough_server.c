@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A server without a FUSE library that shows a directory by passthrough opens (FUSE_PASSTHROUGH,
- * which Debian's libfuse does not know): passthrough_server [-o WORD,...] DIR MOUNTPOINT
+ * which Debian's libfuse does not know): passthrough_server [-fs] [-o WORD,...] [DIR] MOUNTPOINT
  *   direct       with FOPEN_DIRECT_IO: reads and writes come to us
  *   none         no passthrough: reads and writes come to us, cached as the client likes
  *   descriptor   what is registered is what the file is opened by first; else, for root, it is
- * O_PATH timeout=S    names and attributes are valid for so long (1) allow_other  for the mount,
- * which has default_permissions It stays in the foreground, and serves one request after the other.
- * As root it runs with the kernel's client, too.
+ *                O_PATH
+ *   timeout=S    names and attributes are valid for so long (1)
+ *   source=DIR   instead of DIR
+ *   allow_other  for the mount, which has default_permissions
+ * It stays in the foreground, and serves one request after the other, also without -f and -s. As
+ * root it runs with the kernel's client, too.
  */
 #include "proto/wire.h"
 #include <dirent.h>
@@ -55,7 +58,7 @@ static struct {
 static int device;
 static bool negotiated;
 static struct node *nodes[BUCKETS], root = {.dev = 0, .fd = -1, .lookups = 1};
-static const char *mountpoint, *mount_options = "";
+static const char *source, *mountpoint, *mount_options = "";
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -714,6 +717,8 @@ static void read_options(char *text)
 			how.descriptor = true;
 		else if (!strncmp(w, "timeout=", 8))
 			how.timeout = (unsigned)atoi(w + 8);
+		else if (!strncmp(w, "source=", 7))
+			source = w + 7;
 		else
 			snprintf(left + strlen(left), sizeof left - strlen(left), ",%s", w);
 	}
@@ -742,14 +747,17 @@ static void unmount(int sig)
 int main(int argc, char **argv)
 {
 	struct rlimit files;
+	int opt;
 
-	if (argc == 5 && !strcmp(argv[1], "-o")) {
-		read_options(argv[2]);
-		argv += 2;
-		argc -= 2;
-	}
-	if (argc != 3) {
-		fprintf(stderr, "usage: passthrough_server [-o WORD,...] DIR MOUNTPOINT\n");
+	while ((opt = getopt(argc, argv, "fso:")) != -1)
+		if (opt == 'o')
+			read_options(optarg);
+		else if (opt == '?')
+			return 2;
+	if (optind + 2 == argc)
+		source = argv[optind++];
+	if (optind + 1 != argc || !source) {
+		fprintf(stderr, "usage: passthrough_server [-fs] [-o WORD,...] [DIR] MOUNTPOINT\n");
 		return 2;
 	}
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
@@ -757,9 +765,9 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	umask(0);
-	mountpoint = argv[2];
-	root.fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root.fd < 0 || do_mount(argv[1]) < 0) {
+	mountpoint = argv[optind];
+	root.fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root.fd < 0 || do_mount(source) < 0) {
 		fprintf(stderr, "passthrough_server: %s\n", strerror(errno));
 		return 1;
 	}
