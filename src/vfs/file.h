@@ -66,6 +66,16 @@ void pf__close_unflushed(struct pf_file *file);
 int pf__file_as(const struct pf_fs *view, struct pf_file *file, struct pf_file **out);
 /* The same inode opened once more, whatever its name is by now. 0 or errno. */
 int pf__open_again(struct pf_fs *view, struct pf_file *file, int flags, struct pf_file **out);
+/* Does the server keep locks of any kind? */
+bool pf__locks_at_server(const struct pf_fs *fs);
+/* pf_lock() and pf_flock() by another caller than who opened file: it is his call that is
+ * interrupted, his pid and lock_owner that the server is told. 0 or negative errno, no sentence. */
+int pf__lock_as(struct pf_fs *view, struct pf_file *file, int cmd, struct flock *lock);
+int pf__flock_as(struct pf_fs *view, struct pf_file *file, int operation);
+/* All locks that file has go, or (not 0) all records of that lock_owner, without waiting; done() is
+ * called once when it is so, on any thread, perhaps before this returns: as that of a background
+ * request. -ENOMEM: it is not. */
+int pf__locks_drop(struct pf_file *file, uint64_t posix_owner, void (*done)(void *ctx), void *ctx);
 /* Where reads and writes pass through to a backing file: its server's descriptor of it. -1. */
 int pf__file_backing(const struct pf_file *file);
 void pf__open_file_put(struct pf__open_file *of); /* the last one sends RELEASE in the background */

@@ -35,6 +35,14 @@ static bool flock_remote(const struct pf__open_file *of)
 	return !of->is_dir && pf__conn_has(of->super->conn, flag);
 }
 
+bool pf__locks_at_server(const struct pf_fs *fs)
+{
+	const struct pf__super *s = fs->super;
+
+	return pf__conn_has(s->conn, FUSE_POSIX_LOCKS) ||
+	       (s->got->dialect.minor >= FLOCK_SINCE && pf__conn_has(s->conn, FUSE_FLOCK_LOCKS));
+}
+
 static uint64_t file_owner(const struct pf__open_file *of)
 {
 	return pf__lock_owner_id(of->super, (uintptr_t)of);
@@ -95,22 +103,31 @@ static int remote_test(struct pf__open_file *of, const struct pf__from *f,
 struct unlock {
 	struct pf__req req;
 	struct fuse_lk_in in;
+	void (*done)(void *ctx);
+	void *ctx;
 };
 
 static void unlock_done(struct pf__req *req)
 {
-	pf__free(req->done_ctx);
+	struct unlock *u = req->done_ctx;
+
+	if (u->done)
+		u->done(u->ctx);
+	pf__free(u);
 }
 
-static void remote_unlock_all(struct pf__open_file *of)
+/* All that owner has of a kind goes. */
+static int remote_unlock_all(struct pf__open_file *of, enum pf__lock_kind kind, uint64_t owner,
+			     void (*done)(void *ctx), void *ctx)
 {
 	struct unlock *u = pf__calloc(1, sizeof *u);
-	struct pf__lock all = {
-	    .kind = PF_LOCK_POSIX, .type = F_UNLCK, .owner = file_owner(of), .end = INT64_MAX};
+	struct pf__lock all = {.kind = kind, .type = F_UNLCK, .owner = owner, .end = INT64_MAX};
 	struct pf__caller c;
 
 	if (!u)
-		return; /* the server's own end of the handle has to do */
+		return -ENOMEM; /* the server's own end of the handle has to do */
+	u->done = done;
+	u->ctx = ctx;
 	pf__caller_of(&of->view, &c);
 	pf__req_init(&u->req, &c, FUSE_SETLK, pf__inode_nodeid(of->inode));
 	lk_fill(&u->in, of, &all);
@@ -119,6 +136,7 @@ static void remote_unlock_all(struct pf__open_file *of)
 	u->req.done = unlock_done;
 	u->req.done_ctx = u;
 	pf__request_background(of->super->conn, &u->req);
+	return 0;
 }
 
 /* ---- when descriptors and open files go */
@@ -134,7 +152,7 @@ void pf__locks_released(struct pf__open_file *of)
 		return;
 	pf__locks_remove(of->super->locks, of->inode, file_owner(of), true);
 	if (atomic_load(&of->ofd_locked) && posix_remote(of))
-		remote_unlock_all(of);
+		remote_unlock_all(of, PF_LOCK_POSIX, file_owner(of), NULL, NULL);
 }
 
 /* ---- fcntl */
@@ -257,27 +275,24 @@ static int setlk(struct pf__open_file *of, const struct pf__from *f, const struc
 	return remote_set(of, f, want, wait);
 }
 
-static int lock_cmd(struct pf__open_file *of, int cmd, struct flock *lock)
+static int lock_cmd(struct pf__open_file *of, const struct pf__from *f, int cmd, struct flock *lock)
 {
 	bool ofd = cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
 	struct pf__lock want;
-	struct pf__from f;
-	int r;
+	int r = want_of(of, f, lock, ofd, &want);
 
-	pf__from_open(&f, of);
-	r = want_of(of, &f, lock, ofd, &want);
 	if (r)
 		return r;
 	switch (cmd) {
 	case F_GETLK:
 	case F_OFD_GETLK:
-		return getlk(of, &f, &want, lock);
+		return getlk(of, f, &want, lock);
 	case F_SETLK:
 	case F_OFD_SETLK:
-		return setlk(of, &f, &want, false);
+		return setlk(of, f, &want, false);
 	case F_SETLKW:
 	case F_OFD_SETLKW:
-		return setlk(of, &f, &want, true);
+		return setlk(of, f, &want, true);
 	default:
 		return -EINVAL;
 	}
@@ -287,10 +302,24 @@ int pf_lock(struct pf_file *file, int cmd, struct flock *lock)
 {
 	struct pf__open_file *of;
 	int r = pf__file_check(file, PF_NEED_HANDLE, &of);
+	struct pf__from f;
+
+	if (!r) {
+		pf__from_open(&f, of);
+		r = lock_cmd(of, &f, cmd, lock);
+	}
+	return r ? pf__fail_op(r, "lock", NULL) : 0;
+}
+
+int pf__lock_as(struct pf_fs *view, struct pf_file *file, int cmd, struct flock *lock)
+{
+	struct pf__open_file *of;
+	struct pf__from f;
+	int r = pf__file_check(file, PF_NEED_HANDLE, &of);
 
 	if (!r)
-		r = lock_cmd(of, cmd, lock);
-	return r ? pf__fail_op(r, "lock", NULL) : 0;
+		r = pf__from_fs(&f, view);
+	return r ? r : lock_cmd(of, &f, cmd, lock);
 }
 
 /* ---- flock */
@@ -309,26 +338,24 @@ static int flock_type(int operation)
 	}
 }
 
-static int flock_file(struct pf__open_file *of, int operation)
+static int flock_file(struct pf__open_file *of, const struct pf__from *f, int operation)
 {
 	bool wait = !(operation & LOCK_NB);
 	int type = flock_type(operation), r;
 	struct pf__lock want;
-	struct pf__from f;
 
 	if (type < 0)
 		return type;
-	pf__from_open(&f, of);
 	want = (struct pf__lock){.inode = of->inode,
 				 .kind = PF_LOCK_FLOCK,
 				 .type = (short)type,
 				 .owner = file_owner(of),
 				 .end = INT64_MAX,
-				 .pid = f.caller.cred.pid};
+				 .pid = f->caller.cred.pid};
 	if (!flock_remote(of))
-		return pf__locks_set(of->super->locks, &want, wait, f.caller.group, gone,
+		return pf__locks_set(of->super->locks, &want, wait, f->caller.group, gone,
 				     of->super->conn);
-	r = remote_set(of, &f, &want, wait);
+	r = remote_set(of, f, &want, wait);
 	if (!r)
 		atomic_store(&of->flocked, true);
 	return r;
@@ -338,8 +365,65 @@ int pf_flock(struct pf_file *file, int operation)
 {
 	struct pf__open_file *of;
 	int r = pf__file_check(file, PF_NEED_HANDLE, &of);
+	struct pf__from f;
+
+	if (!r) {
+		pf__from_open(&f, of);
+		r = flock_file(of, &f, operation);
+	}
+	return r ? pf__fail_op(r, "flock", NULL) : 0;
+}
+
+int pf__flock_as(struct pf_fs *view, struct pf_file *file, int operation)
+{
+	struct pf__open_file *of;
+	struct pf__from f;
+	int r = pf__file_check(file, PF_NEED_HANDLE, &of);
 
 	if (!r)
-		r = flock_file(of, operation);
-	return r ? pf__fail_op(r, "flock", NULL) : 0;
+		r = pf__from_fs(&f, view);
+	return r ? r : flock_file(of, &f, operation);
+}
+
+/* ---- without waiting */
+
+/* One request of the two that it may take. */
+struct dropping {
+	_Atomic int left;
+	void (*done)(void *ctx);
+	void *ctx;
+};
+
+static void dropped(void *ctx)
+{
+	struct dropping *d = ctx;
+
+	if (atomic_fetch_sub(&d->left, 1) != 1)
+		return;
+	d->done(d->ctx);
+	pf__free(d);
+}
+
+static void drop_kind(struct pf__open_file *of, enum pf__lock_kind kind, uint64_t owner, bool any,
+		      struct dropping *d)
+{
+	if (any && !remote_unlock_all(of, kind, owner, dropped, d))
+		return;
+	dropped(d);
+}
+
+int pf__locks_drop(struct pf_file *file, uint64_t posix_owner, void (*done)(void *ctx), void *ctx)
+{
+	struct pf__open_file *of = file->of;
+	struct dropping *d = pf__malloc(sizeof *d);
+	uint64_t owner = posix_owner ? pf__lock_owner_id(of->super, posix_owner) : file_owner(of);
+
+	if (!d)
+		return -ENOMEM;
+	*d = (struct dropping){.left = 2, .done = done, .ctx = ctx};
+	pf__locks_remove(of->super->locks, of->inode, owner, true);
+	drop_kind(of, PF_LOCK_POSIX, owner,
+		  posix_remote(of) && (posix_owner || atomic_load(&of->ofd_locked)), d);
+	drop_kind(of, PF_LOCK_FLOCK, owner, flock_remote(of) && atomic_load(&of->flocked), d);
+	return 0;
 }
