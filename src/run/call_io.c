@@ -558,29 +558,24 @@ static int64_t each_placeholder(struct job *j)
 	return result;
 }
 
-/* Of an open file, whose locks end when we, too, have closed it. */
-static bool is_lock(const struct pf__call *call)
-{
-	return call->nr == __NR_flock ||
-	       (call->nr == __NR_fcntl &&
-		((int)call->args[1] == F_OFD_SETLK || (int)call->args[1] == F_OFD_SETLKW));
-}
-
 enum pf__call_end on_placeholder(void *ctx, struct pf__call *call)
 {
 	struct job j = {.r = ctx, .call = call};
+	bool given = atomic_load_explicit(&j.r->shared->given, memory_order_relaxed);
+	bool may_be = placeholder_may_be(j.r, (int)call->args[0]), locks = given && is_lock(call);
 	int64_t result = CONTINUE;
-	bool lock = is_lock(call) && atomic_load(&j.r->shared->given);
 
-	if (call->nr == __NR_fcntl && (int)call->args[1] == F_SETLEASE &&
-	    !placeholder_may_be(j.r, (int)call->args[0]))
+	if (call->nr == __NR_fcntl && (int)call->args[1] == F_SETLEASE && !may_be)
 		return on_lease(ctx, call);
-	if (lock) /* what others had */
+	/* Locks of an open file end when we, too, have closed it: first what others had, */
+	if (locks && may_be)
 		flush_closed(j.r);
-	if (atomic_load_explicit(&j.r->shared->given, memory_order_relaxed))
+	if (given)
 		result = call->nr == __NR_copy_file_range ? do_copy(&j) : each_placeholder(&j);
-	if (lock) /* the placeholder that this one was */
+	if (locks && may_be) /* then the placeholder that this one was. */
 		flush_closed(j.r);
+	if (locks && result == CONTINUE)
+		result = do_lock(&j);
 	return call_end(&j, result);
 }
 

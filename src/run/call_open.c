@@ -64,17 +64,17 @@ int open_to_read(struct job *j, const struct place *p, struct pf_file **file)
 	return pf_open(&view, place_inside(p), O_RDONLY | O_NOFOLLOW, 0, file);
 }
 
-/* The same of what is open already: its path may be another's by now. */
-static int open_to_read_again(struct job *j, struct pf_file *file, struct pf_file **reader)
+/* What is open already: its path may be another's by now. */
+int open_once_more(struct job *j, struct pf_file *file, int flags, struct pf_file **out)
 {
 	struct pf_caller root = {.size = sizeof root, .pid = j->who->tgid};
 	struct pf_fs view;
-	int err = pf__open_again(&j->view, file, O_RDONLY, reader);
+	int err = pf__open_again(&j->view, file, flags, out);
 
 	if (err != -EACCES)
 		return err;
 	pf__view_of(&view, j->view_of->fs, &root);
-	return pf__open_again(&view, file, O_RDONLY, reader);
+	return pf__open_again(&view, file, flags, out);
 }
 
 static bool is_empty(struct pf_file *file)
@@ -96,7 +96,7 @@ static int fill(struct job *j, struct object *o, struct pf_file *file, int flags
 			return 0;
 		nothing = is_empty(file) && !o->held;
 		if (!nothing)
-			err = open_to_read_again(j, file, &reader);
+			err = open_once_more(j, file, O_RDONLY, &reader);
 	}
 	if (!err)
 		err = hold_fill(o, j->call, reader, nothing);

@@ -465,14 +465,27 @@ static const int refused[] = {
 };
 enum { N_REFUSED = sizeof refused / sizeof refused[0] };
 
-/* Of fcntl() this alone is ours to answer, which costs other fcntl()s nothing. */
-static const struct pf__trap lease_trap = {
-    .nr = __NR_fcntl, .fn = on_placeholder, .ntests = 1, .tests = {{1, 0xffffffff, F_SETLEASE}}};
+/* Of fcntl() only these are ours to answer, which costs other fcntl()s next to nothing. */
+#define FCNTL(mask, command)                                                                       \
+	{                                                                                          \
+		.nr = __NR_fcntl, .fn = on_placeholder, .ntests = 1, .tests = {                    \
+			{1, (mask), (command)}                                                     \
+		}                                                                                  \
+	}
+static const struct pf__trap fcntl_traps[] = {
+    FCNTL(0xffffffff, F_SETLEASE),   FCNTL(0xffffffff, F_GETLK),
+    FCNTL(0xfffffffe, F_SETLK),     /* and F_SETLKW */
+    FCNTL(0xfffffffe, F_OFD_GETLK), /* and F_OFD_SETLK */
+    FCNTL(0xffffffff, F_OFD_SETLKW),
+};
+_Static_assert(F_SETLKW == (F_SETLK | 1) && F_OFD_SETLK == (F_OFD_GETLK | 1), "as pairs");
+enum { N_FCNTL = sizeof fcntl_traps / sizeof fcntl_traps[0] };
+static const struct pf__trap flock_trap = {.nr = __NR_flock, .fn = on_placeholder};
 
 /* Room for those of placeholders. */
 enum { N_MORE = 32 };
 
-static struct pf__trap traps[N_SPECS + N_REFUSED + 1 + N_MORE];
+static struct pf__trap traps[N_SPECS + N_REFUSED + N_FCNTL + 1 + N_MORE];
 static size_t n_traps;
 static unsigned first_number;
 static const struct spec *by_number[MAX_NR];
@@ -495,9 +508,11 @@ static void fill_tables(void)
 		traps[N_SPECS + i].nr = refused[i];
 		traps[N_SPECS + i].refuse = ENOSYS;
 	}
-	traps[N_SPECS + N_REFUSED] = lease_trap;
+	n_traps = N_SPECS + N_REFUSED;
+	traps[n_traps++] = flock_trap;
+	for (size_t i = 0; i < N_FCNTL; i++)
+		traps[n_traps++] = fcntl_traps[i];
 	first_number = placeholder_first();
-	n_traps = N_SPECS + N_REFUSED + 1;
 	n_traps += placeholder_traps(traps + n_traps, N_MORE, first_number);
 }
 

@@ -294,6 +294,20 @@ int flush_object(struct object *o)
 	return o->written && o->writer ? send_all(o, false) : 0;
 }
 
+/* What was written to just now may be written to again at the same time. */
+static bool is_recent(struct timespec t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec - t.tv_sec) * 1000 + (now.tv_nsec - t.tv_nsec) / 1000000 < UNSEEN_MS;
+}
+
+int flush_changed(struct object *o)
+{
+	return seems_unchanged(o) && !is_recent(o->compared_mtime) ? 0 : flush_object(o);
+}
+
 /* ---- what cannot be written back ------------------------------------------------------------- */
 
 /* With its holes: it may be far larger than any disk. */
@@ -539,7 +553,7 @@ static void await_others(struct pf__run *r)
 	} while (wait);
 }
 
-static void flush_closed_of(struct pf__run *r, const struct mount *m)
+void flush_closed_at(struct pf__run *r, const struct mount *m)
 {
 	pthread_mutex_lock(&r->flush_lock);
 	atomic_store(&r->flush_since, run_now_ms());
@@ -552,7 +566,8 @@ static void flush_closed_of(struct pf__run *r, const struct mount *m)
 
 void flush_closed(struct pf__run *r)
 {
-	flush_closed_of(r, NULL);
+	flush_closed_at(r, NULL);
+	locks_settle(r);
 }
 
 /*
@@ -578,8 +593,10 @@ void flush_closed_quick(struct pf__run *r)
  * of removing them while they are open. */
 void flush_closed_for_names(struct pf__run *r)
 {
-	if (atomic_load_explicit(&r->shared->given, memory_order_relaxed))
-		flush_closed(r);
+	if (!atomic_load_explicit(&r->shared->given, memory_order_relaxed))
+		return;
+	flush_closed(r);
+	locks_settle_now(r);
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -627,7 +644,8 @@ static int flush_each(struct pf__run *r, struct mount *m, bool all)
 
 int flush_all(struct pf__run *r, struct mount *m)
 {
-	flush_closed_of(r, m);
+	flush_closed_at(r, m);
+	locks_settle_now(r);
 	return flush_each(r, m, true);
 }
 

@@ -215,9 +215,8 @@ static void note_times(struct object *o, int memfd, const struct stat *st)
 {
 	struct timespec times[2] = {unread, st->st_mtim};
 
-	o->mtime = st->st_mtim;
+	lock_data_is(o, st);
 	atomic_store(&o->sent_mtime, hold_time(st->st_mtim));
-	o->ctime = st->st_ctim;
 	futimens(memfd, times);
 }
 

@@ -147,7 +147,9 @@ struct object {
 	struct pf_file *writer;          /* and take what was written */
 	int base;                        /* what the server has of a written file (base.c); -1 */
 	size_t base_size;
-	struct timespec mtime, ctime; /* the server's, when base was */
+	struct timespec mtime, ctime; /* the server's, when what is held was compared to it last */
+	off_t known_size;             /* and its size; what has the same is the same, */
+	bool known;                   /* if so: its times were not too new to tell */
 	/* What hold_time() says of the mtime that the server has; stat() looks without the lock. */
 	_Atomic uint64_t sent_mtime;
 	_Atomic bool seen;   /* programs know of an mtime that the server has not */
@@ -287,10 +289,13 @@ void base_close(struct object *o);
 int flush_truncated(struct object *o, size_t length);
 /* Send what differs. Under o->lock. 0 or negative errno. */
 int flush_object(struct object *o);
+int flush_changed(struct object *o); /* the same, unless it seems that nothing was written */
 /* If nobody has it open any more, or nobody for writing: send, release. Not under o->lock. */
 bool flush_if_closed(struct object *o); /* is it still open? */
 /* Those that were closed: send, release, forget. Drains what inotify has told. */
 void flush_closed(struct pf__run *r);
+/* Of one mount (NULL: of all), without their locks. */
+void flush_closed_at(struct pf__run *r, const struct mount *m);
 /* The same, at each call: not for long when another does it. */
 void flush_closed_quick(struct pf__run *r);
 void flush_closed_for_names(struct pf__run *r);
@@ -311,6 +316,22 @@ int flush_thread_start(struct pf__run *r);
 /* A descriptor is given out: from the first one on closes are looked for. */
 void flush_given(struct pf__run *r);
 void flush_thread_stop(struct pf__run *r);
+
+struct job;
+
+/* ---- locks at servers (locks.h) -------------------------------------------------------------- */
+
+/* Take back those whose programs have lost them, and forget who they were. */
+void locks_settle(struct pf__run *r);
+void locks_settle_now(struct pf__run *r); /* and wait for it, but not for long */
+/* The same of all, waiting for the servers: no program is left. */
+void locks_close(struct pf__run *r);
+void lock_waits_stop(struct pf__run *r);
+bool is_lock(const struct pf__call *call);
+/* The caller's descriptor is no placeholder. */
+int64_t do_lock(struct job *j);
+/* What is held of o is what the server has, of which it has said this. Under o->lock. */
+void lock_data_is(struct object *o, const struct stat *st);
 
 /* ---- patience.c ------------------------------------------------------------------------------ */
 
@@ -578,6 +599,8 @@ int held_fd(struct job *j, struct object *o, struct pf_file *file, int flags);
 int reopen_directory(const struct object *o, int flags);
 /* A handle to fill a file by, also when the caller may not read it. */
 int open_to_read(struct job *j, const struct place *p, struct pf_file **file);
+/* What file is open on opened again with these flags, as the caller or who may. */
+int open_once_more(struct job *j, struct pf_file *file, int flags, struct pf_file **out);
 /* ---- call_stat.c */
 int object_stat(struct job *j, struct object *o, struct stat *st);
 /* Does a program run from it? (call_names.c) */
@@ -640,6 +663,17 @@ struct pf__run {
 	pthread_mutex_t flush_lock; /* who drains inotify */
 	unsigned long flush_thread;
 	bool flush_running;
+	struct pf__list lockers; /* locks.h */
+	_Atomic unsigned n_lockers;
+	_Atomic uint64_t next_locker;
+	pthread_mutex_t lockers_lock;
+	pthread_cond_t lockers_change; /* one was dropped; lockers_lock, CLOCK_MONOTONIC */
+	struct pf__list waits;         /* for locks; waits_lock, as the rest */
+	unsigned n_waits, n_waits_given;
+	bool waits_run, waits_end;
+	pthread_mutex_t waits_lock;
+	pthread_cond_t waits_change; /* there are any, or it ends; CLOCK_MONOTONIC */
+	unsigned long waits_thread;
 	_Atomic bool ending;
 	_Atomic bool said_untraceable;
 	_Atomic unsigned lost; /* files whose data could not be written back */

@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 #define HOLD_BYTES_MAX   (1ull << 28)
-#define PATIENCE_MS      5000 /* without an answer, until we say so */
-#define LAST_PATIENCE_MS 2000 /* until we give up who waits in vain for a killed program */
+#define PATIENCE_MS      5000         /* without an answer, until we say so */
+#define FIRST_LOCKER     (1ull << 40) /* no pid: by these FLUSH tells of others' descriptors */
+#define LAST_PATIENCE_MS 2000         /* until we give up who waits in vain for a killed program */
 
 int64_t run_now_ms(void)
 {
@@ -69,6 +70,12 @@ static void init_locks(struct pf__run *r)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->settled, &attr);
+	pthread_mutex_init(&r->lockers_lock, NULL);
+	pthread_cond_init(&r->lockers_change, &attr);
+	pthread_mutex_init(&r->waits_lock, NULL);
+	pthread_cond_init(&r->waits_change, &attr);
+	pf__list_init(&r->lockers);
+	pf__list_init(&r->waits);
 	pthread_condattr_destroy(&attr);
 	pf__list_init(&r->closing);
 	pf__list_init(&r->mounts);
@@ -104,6 +111,7 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	r->config = *config;
 	r->inotify[0] = r->inotify[1] = r->flush_wake = r->private_fd = r->shared_fd = -1;
 	r->next_mount = 1;
+	r->next_locker = FIRST_LOCKER;
 	err = pf__options_read(&r->options, config->options);
 	r->hold_bytes = config->hold_bytes ? config->hold_bytes : default_hold();
 	init_locks(r);
@@ -221,8 +229,11 @@ void pf__run_free(struct pf__run *r)
 	/* All is written. Who is waited for now was killed, or is our own. */
 	patience_begin(&p, r, NULL, LAST_PATIENCE_MS, true);
 	flush_thread_stop(r);
+	locks_close(r);
 	pf__run_unmount_all(r);
 	pf__supervisor_free(r->s);
+	lock_waits_stop(r);
+	locks_close(r); /* of calls that have hung until now */
 	patience_end(&p);
 	pf__devices_free(r->devices);
 	who_free_all(r);
@@ -243,6 +254,10 @@ void pf__run_free(struct pf__run *r)
 		pthread_rwlock_destroy(&r->turns[i]);
 	pthread_mutex_destroy(&r->flush_lock);
 	pthread_cond_destroy(&r->settled);
+	pthread_mutex_destroy(&r->lockers_lock);
+	pthread_cond_destroy(&r->lockers_change);
+	pthread_mutex_destroy(&r->waits_lock);
+	pthread_cond_destroy(&r->waits_change);
 	shared_close(r);
 	pf__free(r);
 }
