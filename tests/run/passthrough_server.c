@@ -4,6 +4,7 @@
  * which Debian's libfuse does not know): passthrough_server [-fs] [-o WORD,...] [DIR] MOUNTPOINT
  *   direct       with FOPEN_DIRECT_IO: reads and writes come to us
  *   none         no passthrough: reads and writes come to us, cached as the client likes
+ *   locks        keeps locks, which are real ones of the files in DIR
  *   descriptor   what is registered is what the file is opened by first; else, for root, it is
  *                O_PATH
  *   timeout=S    names and attributes are valid for so long (1)
@@ -12,6 +13,7 @@
  * It stays in the foreground, and serves one request after the other, also without -f and -s. As
  * root it runs with the kernel's client, too.
  */
+#include "passthrough_locks.h"
 #include "proto/wire.h"
 #include <dirent.h>
 #include <errno.h>
@@ -52,7 +54,7 @@ struct listing {
 };
 
 static struct {
-	bool direct, none, descriptor;
+	bool direct, none, descriptor, locks;
 	unsigned timeout;
 } how = {.timeout = 1};
 static int device;
@@ -596,6 +598,8 @@ static void do_init(struct request *r, struct node *n)
 
 	if (!how.none)
 		want |= FUSE_PASSTHROUGH;
+	if (how.locks)
+		want |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 	want &= has;
 	negotiated = want & FUSE_PASSTHROUGH;
 	out.flags = (uint32_t)want;
@@ -628,9 +632,15 @@ static void do_nothing(struct request *r, struct node *n)
 	fail(r, 0);
 }
 
-/* What is under way will soon be done. */
+/* What else is under way will soon be done. */
 static void do_interrupt(struct request *r, struct node *n)
 {
+	lock_interrupt(((const struct fuse_interrupt_in *)(const void *)r->arg)->unique);
+}
+
+static void do_lock(struct request *r, struct node *n)
+{
+	lock_request(device, &r->h, (const void *)r->arg);
 }
 
 typedef void (*handler)(struct request *r, struct node *n);
@@ -671,6 +681,9 @@ static const handler handlers[FUSE_OPCODE_END] = {
     [FUSE_READDIR] = do_readdir,
     [FUSE_RELEASEDIR] = do_releasedir,
     [FUSE_FSYNCDIR] = do_fsyncdir,
+    [FUSE_GETLK] = do_lock,
+    [FUSE_SETLK] = do_lock,
+    [FUSE_SETLKW] = do_lock,
 };
 
 static void answer(struct request *r)
@@ -713,6 +726,8 @@ static void read_options(char *text)
 			how.direct = true;
 		else if (!strcmp(w, "none"))
 			how.none = true;
+		else if (!strcmp(w, "locks"))
+			how.locks = true;
 		else if (!strcmp(w, "descriptor"))
 			how.descriptor = true;
 		else if (!strncmp(w, "timeout=", 8))
