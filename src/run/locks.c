@@ -12,9 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define AWAIT_MS     20
-#define NAMES_MS     100 /* so long what changes names waits for handles to be closed */
-#define LOOK_AGAIN_S 1 /* for who cannot be marked: it takes a look into all of /proc */
+#define AWAIT_MS 20
+#define NAMES_MS 100 /* so long what changes names waits for handles to be closed */
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
@@ -65,37 +64,16 @@ static void mark_fill(const struct locker *l, struct flock *lock, short type)
 	    (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = l->mark, .l_len = 1};
 }
 
-/* By its descriptors, one by one. */
-static bool has_open(const struct locker *l)
+/* It could not be marked. */
+static bool has_it_open(const struct locker *l)
 {
 	char name[32];
+	struct object *o;
 
-	if (kill(l->tgid, 0) < 0 && errno == ESRCH)
-		return false;
 	snprintf(name, sizeof name, "fd/%d", l->fd);
-	if (l->process) {
-		struct object *o = object_of_proc(l->o->run, l->tgid, name);
-		bool same = o == l->o;
-
-		object_put(o);
-		return same;
-	}
-	return true;
-}
-
-/* It could not be marked. An open file may be anybody's by now. */
-static bool seems_to_live(struct locker *l)
-{
-	int64_t now = run_now_ms();
-
-	if (has_open(l))
-		return true;
-	if (l->process)
-		return false;
-	if (now - l->looked < LOOK_AGAIN_S * 1000)
-		return true;
-	l->looked = now;
-	return object_is_open(l->o);
+	o = object_of_proc(l->o->run, l->tgid, name);
+	object_put(o);
+	return o == l->o;
 }
 
 bool locker_lives(struct locker *l)
@@ -103,11 +81,29 @@ bool locker_lives(struct locker *l)
 	struct flock lock;
 
 	if (l->unmarkable)
-		return seems_to_live(l);
+		return has_it_open(l);
 	mark_fill(l, &lock, F_WRLCK);
 	/* Whoever has it is another one than we are. */
 	return fcntl(l->probe >= 0 ? l->probe : l->o->fd, F_GETLK, &lock) < 0 ||
 	       lock.l_type != F_UNLCK;
+}
+
+static short type_of(const struct descriptor *d)
+{
+	return (d->flags & O_ACCMODE) == O_WRONLY ? F_WRLCK : F_RDLCK;
+}
+
+/* An open file's by a descriptor of ours, where such are to be had: that is quick. */
+static bool mark_ourselves(struct job *j, const struct locker *l, const struct descriptor *d)
+{
+	PF_AUTO_CLOSE int fd = -1;
+	struct flock lock;
+
+	if (l->process)
+		return false;
+	fd = pf__call_get_fd_of(j->call, j->who->tgid, d->fd);
+	mark_fill(l, &lock, type_of(d));
+	return fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
 /* The caller makes it itself: a POSIX lock is its process's. */
@@ -125,33 +121,37 @@ static int64_t call_fcntl(struct job *j, const struct locker *l, const struct de
 	    .has_value = true,
 	    .unanswered = true};
 
-	mark_fill(l, &lock,
-		  !sets                                ? F_UNLCK
-		  : (d->flags & O_ACCMODE) == O_WRONLY ? F_WRLCK
-						       : F_RDLCK);
+	mark_fill(l, &lock, sets ? type_of(d) : F_UNLCK);
 	return pf__call_instead(j->call, &in);
+}
+
+/* It need not be set, or cannot. */
+static bool answer_marked(struct job *j, struct locker *l, bool cannot)
+{
+	bool lives = cannot || locker_lives(l);
+
+	pthread_mutex_lock(&j->r->lockers_lock);
+	l->unmarkable |= cannot;
+	l->marked = true;
+	lives &= !l->left;
+	pthread_mutex_unlock(&j->r->lockers_lock);
+	/* It was closed meanwhile. */
+	return !pf__call_return(j->call, lives ? 0 : -EBADF) && lives;
 }
 
 bool locker_mark(struct job *j, struct locker *l, const struct descriptor *d)
 {
-	struct pf__run *r = j->r;
-	int64_t result = l->marked ? 0 : call_fcntl(j, l, d, true);
+	int64_t result;
 
-	if (l->marked || result == PF_CALL_UNTRACEABLE) {
-		bool lives = !l->marked || locker_lives(l);
-
-		pthread_mutex_lock(&r->lockers_lock);
-		l->unmarkable |= !l->marked;
-		l->marked = true;
-		lives &= !l->left;
-		pthread_mutex_unlock(&r->lockers_lock);
-		/* It was closed meanwhile. */
-		return !pf__call_return(j->call, lives ? 0 : -EBADF) && lives;
-	}
-	pthread_mutex_lock(&r->lockers_lock);
+	if (l->marked || mark_ourselves(j, l, d))
+		return answer_marked(j, l, false);
+	result = call_fcntl(j, l, d, true);
+	if (result == PF_CALL_UNTRACEABLE)
+		return answer_marked(j, l, true);
+	pthread_mutex_lock(&j->r->lockers_lock);
 	l->marked |= !result;
 	result = l->left ? -EBADF : result;
-	pthread_mutex_unlock(&r->lockers_lock);
+	pthread_mutex_unlock(&j->r->lockers_lock);
 	return !result;
 }
 

@@ -37,7 +37,6 @@ struct locker {
 	bool marked, unmarkable, left;
 	_Atomic bool tried; /* the server was asked for a lock */
 	_Atomic bool dropped;
-	int64_t looked;           /* ms; unmarkable: when it was looked for */
 	struct pf_file *files[2]; /* opened at the server for it: may read, may write; the same */
 };
 
