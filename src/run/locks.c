@@ -139,25 +139,50 @@ static bool answer_marked(struct job *j, struct locker *l, bool cannot)
 	return !pf__call_return(j->call, lives ? 0 : -EBADF) && lives;
 }
 
+/*
+ * The program goes on as soon as it has set the mark, and may have unlocked, and taken the mark
+ * away, before we know: so it counts as marked from before.
+ */
+static bool answer_marking(struct job *j, struct locker *l, const struct descriptor *d)
+{
+	struct pf__run *r = j->r;
+	int64_t result = call_fcntl(j, l, d, true);
+
+	pthread_mutex_lock(&r->lockers_lock);
+	l->marking--;
+	if (result && result != PF_CALL_UNTRACEABLE)
+		l->marked = l->marked && locker_lives(l); /* by another call */
+	result = l->left && !result ? -EBADF : result;
+	pthread_mutex_unlock(&r->lockers_lock);
+	return result == PF_CALL_UNTRACEABLE ? answer_marked(j, l, true) : !result;
+}
+
 bool locker_mark(struct job *j, struct locker *l, const struct descriptor *d)
 {
-	int64_t result;
+	struct pf__run *r = j->r;
+	bool there;
 
-	if (l->marked || mark_ourselves(j, l, d))
+	pthread_mutex_lock(&r->lockers_lock);
+	there = l->marked && !l->marking;
+	pthread_mutex_unlock(&r->lockers_lock);
+	if (there || mark_ourselves(j, l, d))
 		return answer_marked(j, l, false);
-	result = call_fcntl(j, l, d, true);
-	if (result == PF_CALL_UNTRACEABLE)
-		return answer_marked(j, l, true);
-	pthread_mutex_lock(&j->r->lockers_lock);
-	l->marked |= !result;
-	result = l->left ? -EBADF : result;
-	pthread_mutex_unlock(&j->r->lockers_lock);
-	return !result;
+	pthread_mutex_lock(&r->lockers_lock);
+	l->marking++;
+	l->marked = true;
+	pthread_mutex_unlock(&r->lockers_lock);
+	return answer_marking(j, l, d);
 }
 
 void locker_unmark(struct job *j, struct locker *l, const struct descriptor *d)
 {
-	if (l->unmarkable || call_fcntl(j, l, d, false) == PF_CALL_UNTRACEABLE)
+	bool cannot;
+
+	pthread_mutex_lock(&j->r->lockers_lock);
+	cannot = l->unmarkable;
+	l->marked = cannot;
+	pthread_mutex_unlock(&j->r->lockers_lock);
+	if (cannot || call_fcntl(j, l, d, false) == PF_CALL_UNTRACEABLE)
 		pf__call_return(j->call, 0);
 }
 
@@ -176,10 +201,10 @@ static struct locker *find(struct job *j, const struct object *o, const struct d
 
 		if (l->o != o || l->left || l->process != process)
 			continue;
-		if (process ? l->tgid == j->who->tgid
-		    : d->mark && !l->unmarkable
-			? l->mark == d->mark
-			: (!l->marked || l->unmarkable) && is_same_open_file(l, j->call, d->fd))
+		if (process                     ? l->tgid == j->who->tgid
+		    : d->mark && !l->unmarkable ? l->mark == d->mark
+						: (!l->marked || l->marking || l->unmarkable) &&
+						      is_same_open_file(l, j->call, d->fd))
 			return l;
 	}
 	return NULL;
@@ -330,7 +355,7 @@ static struct locker *next_left(struct pf__run *r, const struct object *o, bool 
 		struct locker *l = pf__list_entry(pos, struct locker, link);
 
 		if (l->left || (o && l->o != o) ||
-		    (!all && (l->marked ? locker_lives(l) : l->users != 0)))
+		    (!all && (l->marking || (l->marked ? locker_lives(l) : l->users != 0))))
 			continue;
 		l->left = true;
 		l->users++;

@@ -31,9 +31,10 @@ struct locker {
 	pid_t tid, tgid;      /* who asked first */
 	int fd;               /* by which descriptor */
 	off_t mark;
-	uint64_t owner; /* what the server knows a process by */
-	int probe;      /* where marks are looked for, if not in o->fd; -1 */
-	unsigned users; /* calls under way */
+	uint64_t owner;   /* what the server knows a process by */
+	int probe;        /* where marks are looked for, if not in o->fd; -1 */
+	unsigned users;   /* calls under way */
+	unsigned marking; /* of them, programs that set the mark just now */
 	bool marked, unmarkable, left;
 	_Atomic bool tried; /* the server was asked for a lock */
 	_Atomic bool dropped;
