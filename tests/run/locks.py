@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""locks.py PORTFIRE LOCK_SERVER PASSTHROUGH_SERVER [run|kernel|native|direct] [preload]: locks of programs in two runs whose servers
+"""locks.py PORTFIRE LOCK_SERVER PASSTHROUGH_SERVER [run|kernel|native|direct] [no-preload]: locks of programs in two runs whose servers
 show the same directory. "kernel": the same on two mounts of the kernel, for comparison."""
 import fcntl, os, select, shutil, signal, subprocess, sys, tempfile, time
 
 PORTFIRE, SERVER, THROUGH = [os.path.realpath(p) for p in sys.argv[1:4]]
 KIND = sys.argv[4] if len(sys.argv) > 4 else "run"
-PRELOAD = ["--preload"] if "preload" in sys.argv else []
+PRELOAD = ["--no-preload"] if "no-preload" in sys.argv else []
 SOON = 10  # seconds in which what has to happen has happened
 LATE = 0.4  # in which what must not happen would have
 
@@ -493,7 +493,7 @@ def the_end_gives_back():
 
 def main():
     failed = 0
-    wanted = [w for w in sys.argv[5:] if w != "preload"]
+    wanted = [w for w in sys.argv[5:] if w != "no-preload"]
     cases = [c for c in CASES if not wanted or c.__name__ in wanted]
     if KIND == "kernel" and (os.getuid() or not os.path.exists("/dev/fuse")):
         print("1..0 # SKIP only root mounts with the kernel")
