@@ -15,8 +15,7 @@
 
 #include <cmocka.h>
 
-#define PAGE       4096u
-#define PATIENCE_S 5
+#define PAGE 4096u
 
 unsigned char mock_data_byte(unsigned seed, uint64_t offset)
 {
@@ -360,7 +359,7 @@ static struct timespec patience(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_sec += PATIENCE_S;
+	t.tv_sec += MOCK_PATIENCE_S;
 	return t;
 }
 

@@ -73,7 +73,7 @@ void mock_data_touch(struct mock_data *d);                 /* mtime goes up by o
  * until the next call. */
 const char *mock_data_reads(struct mock_data *d);
 uint64_t mock_data_read_bytes(struct mock_data *d); /* asked for since then */
-/* Wait (5 s at most, then the test fails) until n READs have come since then. */
+/* Wait (MOCK_PATIENCE_S at most, then the test fails) until n READs have come since then. */
 void mock_data_wait_reads(struct mock_data *d, size_t n);
 
 /* Hold READs back from now on; wait until n are held; answer the oldest (with what the file has

@@ -20,8 +20,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 30
-#define TICK_MS    100
+#define TICK_MS 100
 
 static void *serve(void *arg)
 {
@@ -256,7 +255,7 @@ static struct timespec patience(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_sec += PATIENCE_S;
+	t.tv_sec += MOCK_PATIENCE_S;
 	return t;
 }
 

@@ -26,6 +26,10 @@
 #define MOCK_FOREVER UINT64_MAX /* a validity that never ends */
 #define MOCK_FH      0xdeadbeef1a7ebabeull
 
+/* Seconds that a test waits for what must come: on a busy machine, under a sanitizer, it may take
+ * long; what hangs does so for ever. */
+#define MOCK_PATIENCE_S 30
+
 struct mock;
 
 /* A request as it came, taken apart. */
@@ -146,8 +150,8 @@ struct mock_expect *mock_body(struct mock_expect *e, const void *body, size_t le
 struct mock_expect *mock_fn_set(struct mock_expect *e, mock_fn fn, void *ctx);
 struct mock_expect *mock_hold(struct mock_expect *e);
 struct mock_expect *mock_silent(struct mock_expect *e);
-/* Wait (5 s at most, then the test fails) until a held request of e has come; each is given once.
- */
+/* Wait (MOCK_PATIENCE_S at most, then the test fails) until a held request of e has come; each is
+ * given once. */
 struct mock_req *mock_wait(struct mock_expect *e);
 /* Wait until e has been seen n times. */
 void mock_wait_seen(struct mock_expect *e, int n);
@@ -211,7 +215,7 @@ struct mock_expect *mock_empty(struct mock *m, uint32_t opcode,
 const char *mock_log(struct mock *m);
 uint64_t mock_count(struct mock *m, uint32_t opcode);     /* of this opcode, since the start */
 uint64_t mock_forgotten(struct mock *m, uint64_t nodeid); /* lookups given back for it */
-/* Wait (5 s at most) until that many have been given back. */
+/* Wait until that many have been given back. */
 void mock_wait_forgotten(struct mock *m, uint64_t nodeid, uint64_t n);
 
 /* For mock/ itself and handlers: note a failure. */

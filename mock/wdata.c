@@ -15,8 +15,6 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 5
-
 /* An answer that is ready: it is sent without the lock, since in process the client may come back
  * with its next request before sending returns. */
 struct answer {
@@ -386,7 +384,7 @@ static struct timespec patience(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_sec += PATIENCE_S;
+	t.tv_sec += MOCK_PATIENCE_S;
 	return t;
 }
 

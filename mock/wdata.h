@@ -72,7 +72,7 @@ unsigned char wdata_byte(uint64_t offset);
 
 /* ---- what the server does from now on */
 void wdata_hold(struct wdata *w, uint32_t opcode); /* hold requests of this kind back */
-/* The next of those held: waits for it, 5 s at most. */
+/* The next of those held: waits for it. */
 struct mock_req *wdata_held(struct wdata *w);
 void wdata_go(struct wdata *w, struct mock_req *req); /* answer it as if it came now */
 void wdata_unhold(struct wdata *w);                   /* hold no more, answer what is left */
@@ -88,7 +88,7 @@ struct mock_expect *wdata_before(struct mock_expect *e);
 
 /* ---- what came */
 int wdata_count(struct wdata *w, uint32_t opcode);
-/* Wait until n of them have come, 5 s at most, then the test fails. */
+/* Wait until n of them have come. */
 void wdata_wait(struct wdata *w, uint32_t opcode, int n);
 /* The n-th request of a kind, counted from 0; the test fails if there are fewer. */
 struct wdata_event wdata_nth(struct wdata *w, uint32_t opcode, int n);

@@ -34,19 +34,10 @@ static inline void done(void *ctx, ssize_t result)
 	a->calls++;
 }
 
-static inline void sleep_ms(int ms)
-{
-	nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
-}
-
 /* Until its callback has come; then its result. */
 static inline ssize_t result_of(struct aio *a)
 {
-	for (int i = 0; !a->calls; i++) {
-		if (i == 10000)
-			fail_msg("no callback within 10 s");
-		sleep_ms(1);
-	}
+	wait_until(a->calls);
 	assert_int_equal(a->calls, 1);
 	return a->result;
 }
@@ -110,7 +101,7 @@ static inline void answer_write(struct mock_req *req)
 /* A while in which a request that must not come would have come. */
 static inline void settle(struct mock *m)
 {
-	sleep_ms(50);
+	nap_ms(50);
 	mock_settle(m);
 }
 

@@ -100,8 +100,8 @@ static void stop_begin(struct mock *m, struct stopper *s)
 	m->fs = NULL;
 	assert_int_equal(pthread_create(&s->thread, NULL, do_stop, s), 0);
 	while (!s->begun)
-		sleep_ms(1);
-	sleep_ms(100); /* nothing tells that it waits for the calls */
+		nap_ms(1);
+	nap_ms(100); /* nothing tells that it waits for the calls */
 }
 
 struct resubmit {

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,6 +24,29 @@
 #include "mock/mock.h"
 
 #define MS 1000000ull /* ns */
+
+/* A deadline that does not pass by itself, however busy the machine is: a test that wants it to
+ * moves the clock (PASS_DEADLINE). */
+#define DEADLINE_MS   600000
+#define PASS_DEADLINE pf__clock_advance((DEADLINE_MS + 1000) * MS)
+
+static inline void nap_ms(int ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&ts, NULL);
+}
+
+/* Wait until what is true; the test fails when that takes for ever. */
+#define wait_until(what)                                                                           \
+	do {                                                                                       \
+		int wait_left = MOCK_PATIENCE_S * 1000;                                            \
+		bool wait_met;                                                                     \
+		while (!(wait_met = (what)) && wait_left--)                                        \
+			nap_ms(1);                                                                 \
+		if (!wait_met)                                                                     \
+			fail_msg("it did not come to %s", #what);                                  \
+	} while (0)
 
 /* A call that must succeed; says what went wrong otherwise. */
 #define ok(call)                                                                                   \

@@ -568,10 +568,7 @@ static void without_service_thread(void **state)
 	reads_right(d, f, 2 * PAGE, 0);
 	mock_data_reads(d);
 	mock_notify_inval_inode(m, 42, PAGE, PAGE);
-	for (int i = 0; i < 100 && stats_of(m).pages > 1; i++) {
-		nap();
-		ok(pf_service(m->fs));
-	}
+	wait_until(pf_service(m->fs) == 0 && stats_of(m).pages == 1);
 	reads_right(d, f, 2 * PAGE, 0);
 	assert_reads(d, "4096+4096");
 	done(m, f);

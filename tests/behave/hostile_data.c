@@ -272,16 +272,20 @@ static void never_answered(void **state)
 {
 	struct how h = {.writeback = true};
 	struct mock_options o = options_of(&h);
+	struct job *sync;
 	struct t t;
-	int r;
+	long r;
 
-	o.pf.request_timeout_ms = 300;
+	o.pf.request_timeout_ms = DEADLINE_MS;
 	t = (struct t){.m = mock_start(&o)};
 	t.w = wdata_new(t.m, "foo", FOO, 0);
 	ok(pf_open(t.m->fs, "foo", O_RDWR, 0, &t.f));
 	put_at(t.f, 1, 0, 3 * PAGE);
 	wdata_hold(t.w, FUSE_WRITE);
-	r = pf_fsync(t.f, 0);
+	sync = job(&t, job_fsync, 0, 0, 0);
+	wdata_held(t.w);
+	PASS_DEADLINE;
+	r = job_join(sync);
 	assert_true(r == -ETIMEDOUT || r == -ENOTCONN || r == -ECONNABORTED);
 	assert_true(pf_close(t.f) < 0);
 	t.f = NULL;

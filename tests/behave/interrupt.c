@@ -261,10 +261,11 @@ static void deadline(void **state)
 	struct mock *m;
 	struct scene s;
 
-	o.pf.request_timeout_ms = 1000; /* what comes before must be answered in time */
+	o.pf.request_timeout_ms = DEADLINE_MS;
 	m = mock_start(&o);
 	s = begin(m, m->fs, "a");
 	run(&s);
+	PASS_DEADLINE;
 	assert_int_equal(join(&s), -ETIMEDOUT);
 	fails(pf_mkdir(m->fs, "c", 0755), ENOTCONN);
 	mock_end(m);

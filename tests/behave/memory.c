@@ -199,9 +199,7 @@ static void forgotten_file(void **state)
 	mock_notify_inval_entry(m, 1, "foo", 0);
 	mock_settle(m);
 	mock_wait_forgotten(m, 42, 1);
-	for (int i = 0; i < 100 && stats_of(m).cache_bytes; i++)
-		nap();
-	assert_int_equal(stats_of(m).cache_bytes, 0);
+	wait_until(!stats_of(m).cache_bytes);
 	assert_int_equal(stats_of(m).pages, 0);
 	mock_end(m);
 }
@@ -215,9 +213,7 @@ static void dropped_is_given_back(void **state)
 	walk(d, f, 0, MIB);
 	assert_true(stats_of(m).cache_bytes >= MIB);
 	ok(pf_drop_caches(m->fs));
-	for (int i = 0; i < 100 && stats_of(m).cache_bytes; i++)
-		nap();
-	assert_int_equal(stats_of(m).cache_bytes, 0);
+	wait_until(!stats_of(m).cache_bytes);
 	walk(d, f, 0, MIB);
 	done(m, f);
 }

@@ -87,10 +87,7 @@ static void dirties(struct pf_file *f, char letter)
 	t->buf = malloc(PAGE);
 	memset(t->buf, letter, PAGE);
 	task_start(t, task_write);
-	for (int i = 0; i < 100 && !t->over; i++)
-		nap();
-	if (!t->over)
-		fail_msg("the write waits for the server");
+	wait_until(t->over);
 	assert_int_equal(task_join(t), PAGE);
 	task_free(t);
 	free(t);
@@ -145,8 +142,7 @@ static void inval_of_dirty(void **state)
 	mock_settle(m);
 	assert_int_equal(pf_pread(f, buf, PAGE, PAGE), PAGE);
 	assert_int_equal(buf[0], 'A');
-	for (int i = 0; i < 100 && !mock_count(m, FUSE_WRITE); i++)
-		nap();
+	wait_until(mock_count(m, FUSE_WRITE));
 	assert_int_equal(mock_count(m, FUSE_WRITE), 1);
 	ok(pf_fsync(f, 0));
 	reads_right(d, f, 3 * PAGE, 0);

@@ -329,8 +329,7 @@ static void done_aio(void *ctx, ssize_t result)
 
 static ssize_t wait_for(_Atomic ssize_t *n)
 {
-	for (int i = 0; i < 500 && atomic_load(n) == -1000; i++)
-		nap();
+	wait_until(atomic_load(n) != -1000);
 	return atomic_load(n);
 }
 

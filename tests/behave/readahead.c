@@ -371,8 +371,7 @@ static void release_comes_after(void **state)
 	nap();
 	assert_int_equal(mock_count(m, FUSE_RELEASE), 0);
 	mock_data_release(d);
-	for (int i = 0; i < 100 && !mock_count(m, FUSE_RELEASE); i++)
-		nap();
+	wait_until(mock_count(m, FUSE_RELEASE));
 	assert_int_equal(mock_count(m, FUSE_RELEASE), 1);
 	mock_end(m);
 }
@@ -546,8 +545,7 @@ static void advice_willneed(void **state)
 	struct mock *m = open_foo(&o, MIB, O_RDONLY, &d, &f);
 
 	ok(pf_fadvise(f, 300 * KIB, 64 * KIB, POSIX_FADV_WILLNEED));
-	for (int i = 0; i < 100 && mock_data_read_bytes(d) < 64 * KIB; i++)
-		nap();
+	wait_until(mock_data_read_bytes(d) >= 64 * KIB);
 	assert_int_equal(mock_data_read_bytes(d), 64 * KIB);
 	mock_data_reads(d);
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
@@ -613,8 +611,7 @@ static void advice_willneed_all(void **state)
 	o.init.congestion_threshold = 1;
 	m = open_foo(&o, 4 * MIB, O_RDONLY, &d, &f);
 	ok(pf_fadvise(f, 0, 3 * MIB, POSIX_FADV_WILLNEED));
-	for (int i = 0; i < 100 && stats_of(m).pages < 3 * MIB / PAGE; i++)
-		nap();
+	wait_until(stats_of(m).pages >= 3 * MIB / PAGE);
 	assert_int_equal(stats_of(m).pages, 3 * MIB / PAGE);
 	assert_int_equal(mock_data_read_bytes(d), 3 * MIB);
 	done(m, f);
@@ -651,8 +648,7 @@ static void hits_and_waste(void **state)
 
 	ok(pf_fadvise(f, 0, 0, POSIX_FADV_RANDOM));
 	ok(pf_fadvise(f, 0, 16 * PAGE, POSIX_FADV_WILLNEED));
-	for (int i = 0; i < 100 && stats_of(m).pages < 16; i++)
-		nap();
+	wait_until(stats_of(m).pages >= 16);
 	for (int i = 0; i < 2; i++)
 		reads_right(d, f, 10 * PAGE, 0);
 	s = stats_of(m);

@@ -238,8 +238,8 @@ static void congestion_makes_it_pause(void **state)
 	wdata_hold(t.w, FUSE_WRITE);
 	j = job(&t, scatter, 1, 0, 0);
 	wdata_held(t.w);
+	wait_until(j->done);
 	nap_ms(100);
-	assert_true(j->done);
 	assert_in_range(wdata_count(t.w, FUSE_WRITE), 1, 4);
 	wdata_unhold(t.w);
 	wait_until(unwritten(&t) == 0);

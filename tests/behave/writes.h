@@ -132,13 +132,6 @@ static inline uint64_t unwritten(const struct t *t)
 	return s.pages_dirty + s.pages_writeback;
 }
 
-static inline void nap_ms(int ms)
-{
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	nanosleep(&ts, NULL);
-}
-
 /* len bytes that tell where they were written and in which turn; never 0. */
 static inline unsigned char *bytes_of(int turn, uint64_t offset, size_t len)
 {
@@ -288,14 +281,14 @@ static inline struct job *job_on(const struct t *t, struct pf_file *f, long (*fn
 	return job(&other, fn, turn, offset, len);
 }
 
-/* Its result; the test fails when there is none in 10 s. */
+/* Its result; the test fails when there is none. */
 static inline long job_join(struct job *j)
 {
 	struct timespec until;
 	long r;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 10;
+	until.tv_sec += MOCK_PATIENCE_S;
 	if (pthread_timedjoin_np(j->thread, NULL, &until))
 		fail_msg("a call does not return");
 	r = j->result;
@@ -335,15 +328,5 @@ static inline long job_truncate(struct job *j)
 {
 	return pf_ftruncate(j->f, j->offset);
 }
-
-/* Wait, at most 5 s, until what is true; else the test fails. */
-#define wait_until(what)                                                                           \
-	do {                                                                                       \
-		int wait_left = 5000;                                                              \
-		while (!(what) && wait_left--)                                                     \
-			nap_ms(1);                                                                 \
-		if (!(what))                                                                       \
-			fail_msg("in 5 s it did not come to %s", #what);                           \
-	} while (0)
 
 #endif
