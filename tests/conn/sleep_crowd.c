@@ -84,7 +84,7 @@ static void channel_left(bool service)
 	peer_default(&p, &h.held[0], NULL);
 	pthread_join(t.x, NULL);
 	peer_default(&p, &h.held[2], NULL);
-	for (int i = 0; i < 2000 && !s.ended; i++)
+	for (int i = 0; i < 30000 && !s.ended; i++)
 		poll(NULL, 0, 1);
 	assert_true(s.ended);
 	assert_err(s.result, 0);
