@@ -159,8 +159,8 @@ void mock_wait_seen(struct mock_expect *e, int n);
 /* ---- answers, by test or handler */
 void mock_answer(struct mock_req *req, const void *body, size_t len);
 void mock_answer_error(struct mock_req *req, int err); /* err > 0 */
-/* Any header and body; what is wrong with it is the test's business. */
-void mock_send(struct mock *m, uint64_t unique, int32_t error, const void *body, size_t len);
+/* Any header and body; what is wrong with it is the test's business. 0 or the errno, negative. */
+int mock_send(struct mock *m, uint64_t unique, int32_t error, const void *body, size_t len);
 /* Bytes as they are; returns 0 or the errno of the write, negative. */
 int mock_send_raw(struct mock *m, const void *bytes, size_t len);
 void mock_notify(struct mock *m, int32_t code, const void *body, size_t len);

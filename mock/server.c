@@ -40,7 +40,8 @@ static struct mock_count *count_of(struct mock *m, uint64_t nodeid)
 	return &m->counts[m->ncounts++];
 }
 
-static void count_given(struct mock *m, uint32_t opcode, const void *body, size_t len)
+/* n is -1 when the answer did not get through. */
+static void count_given(struct mock *m, uint32_t opcode, const void *body, size_t len, int n)
 {
 	uint64_t nodeid;
 
@@ -56,7 +57,7 @@ static void count_given(struct mock *m, uint32_t opcode, const void *body, size_
 			return;
 		memcpy(&nodeid, body, 8);
 		if (nodeid)
-			count_of(m, nodeid)->given++;
+			count_of(m, nodeid)->given += n;
 		return;
 	case FUSE_READDIRPLUS:
 		for (size_t pos = 0; pos + sizeof(struct fuse_direntplus) <= len;) {
@@ -69,7 +70,7 @@ static void count_given(struct mock *m, uint32_t opcode, const void *body, size_
 				return;
 			if (d.entry_out.nodeid && strncmp(name, ".", d.dirent.namelen) &&
 			    strncmp(name, "..", d.dirent.namelen))
-				count_of(m, d.entry_out.nodeid)->given++;
+				count_of(m, d.entry_out.nodeid)->given += n;
 		}
 	}
 }
@@ -132,16 +133,18 @@ int mock_send_raw(struct mock *m, const void *bytes, size_t len)
 	return send(fd, bytes, len, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-void mock_send(struct mock *m, uint64_t unique, int32_t error, const void *body, size_t len)
+int mock_send(struct mock *m, uint64_t unique, int32_t error, const void *body, size_t len)
 {
 	struct fuse_out_header h = {.len = sizeof(h) + len, .error = error, .unique = unique};
 	char *msg = malloc(sizeof(h) + len);
+	int r;
 
 	memcpy(msg, &h, sizeof(h));
 	if (len)
 		memcpy(msg + sizeof(h), body, len);
-	mock_send_raw(m, msg, sizeof(h) + len);
+	r = mock_send_raw(m, msg, sizeof(h) + len);
 	free(msg);
+	return r;
 }
 
 void mock_notify(struct mock *m, int32_t code, const void *body, size_t len)
@@ -185,11 +188,15 @@ void mock_answer(struct mock_req *req, const void *body, size_t len)
 	if (req->answered)
 		mock_fail(m, "the test answers opcode %u twice", req->h.opcode);
 	req->answered = true;
-	count_given(m, req->h.opcode, body, len);
+	count_given(m, req->h.opcode, body, len, 1); /* before a FORGET can come */
 	pthread_mutex_unlock(&m->lock);
 	if (len)
 		memcpy(copy, body, len);
-	mock_send(m, req->h.unique, 0, copy, shorten(m, req->h.opcode, copy, len));
+	if (mock_send(m, req->h.unique, 0, copy, shorten(m, req->h.opcode, copy, len)) == -ENOMEM) {
+		pthread_mutex_lock(&m->lock);
+		count_given(m, req->h.opcode, body, len, -1);
+		pthread_mutex_unlock(&m->lock);
+	}
 	free(copy);
 }
 

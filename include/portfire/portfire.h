@@ -158,7 +158,8 @@ int pf_attach_inproc(struct pf_fs **fs, const struct pf_inproc_ops *ops, void *c
 		     const struct pf_options *options);
 /*
  * Send one whole reply or notification (struct fuse_out_header first). 0; EINVAL where its length
- * is wrong; ENODEV after the client has gone.
+ * is wrong; ENODEV after the client has gone; ENOMEM: there was no memory to keep it in, and
+ * whoever waits for the reply is told ENOMEM instead.
  */
 int pf_inproc_reply(struct pf_inproc *channel, const struct iovec *iov, int iovcnt);
 /*

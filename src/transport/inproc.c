@@ -26,13 +26,18 @@
 #define SMALL        512  /* answers up to this live in pooled nodes */
 #define POOL_MAX     64   /* nodes kept for later */
 #define STACK_BUFFER 4096 /* requests up to this are made contiguous on the stack */
+#define SPARES       16   /* replies at once that find no memory */
+
+enum kind { LARGE, POOLED, SPARE };
 
 struct node {
 	struct node *next;
 	size_t len;
-	bool small;
+	enum kind kind;
 	char data[] __attribute__((aligned(8)));
 };
+
+#define SPARE_SIZE (sizeof(struct node) + sizeof(struct fuse_out_header))
 
 #define CALL_GONE 1u /* the client is gone: no further call */
 #define CALL_ONE  2u /* one call of request() in progress */
@@ -50,8 +55,9 @@ struct pf_inproc {
 
 	struct pf__mutex lock; /* rank TRANSPORT; guards what follows */
 	struct node *first, **last;
-	struct node *pool;
+	struct node *pool, *spare;
 	unsigned npool;
+	char spares[SPARES][SPARE_SIZE] __attribute__((aligned(8))); /* struct node, for headers */
 	bool client_gone, server_gone;
 	bool sleeping; /* the receiver sleeps on arrivals */
 	bool armed;    /* somebody polls efd */
@@ -69,7 +75,8 @@ static void free_nodes(struct node *n)
 
 	for (; n; n = next) {
 		next = n->next;
-		pf__free(n);
+		if (n->kind != SPARE)
+			pf__free(n);
 	}
 }
 
@@ -87,12 +94,12 @@ static void channel_put(struct pf_inproc *c)
 
 /* ---- towards the client */
 
-static struct node *node_new(size_t size, bool small)
+static struct node *node_new(size_t size, enum kind kind)
 {
 	struct node *n = pf__malloc(sizeof(*n) + size);
 
 	if (n)
-		n->small = small;
+		n->kind = kind;
 	return n;
 }
 
@@ -101,9 +108,9 @@ static struct node *node_get(struct pf_inproc *c, size_t len)
 	struct node *n = c->pool;
 
 	if (len > SMALL)
-		return node_new(len, false);
+		return node_new(len, LARGE);
 	if (!n)
-		return node_new(SMALL, true);
+		return node_new(SMALL, POOLED);
 	c->pool = n->next;
 	c->npool--;
 	return n;
@@ -111,7 +118,12 @@ static struct node *node_get(struct pf_inproc *c, size_t len)
 
 static void node_put(struct pf_inproc *c, struct node *n)
 {
-	if (!n->small || c->npool == POOL_MAX) {
+	if (n->kind == SPARE) {
+		n->next = c->spare;
+		c->spare = n;
+		return;
+	}
+	if (n->kind == LARGE || c->npool == POOL_MAX) {
 		pf__free(n);
 		return;
 	}
@@ -133,25 +145,52 @@ static void notify_receiver(struct pf_inproc *c)
 	}
 }
 
-static int append(struct pf_inproc *c, const struct iovec *iov, int iovcnt, size_t len)
+static void enqueue(struct pf_inproc *c, struct node *n)
 {
-	struct node *n;
-	int err = -ENODEV;
-
-	pf__mutex_lock(&c->lock);
-	if (c->client_gone || c->server_gone)
-		goto out;
-	n = node_get(c, len);
-	err = -ENOMEM;
-	if (!n)
-		goto out;
-	n->len = pf__vec_gather(n->data, len, iov, iovcnt);
 	n->next = NULL;
 	*c->last = n;
 	c->last = &n->next;
+}
+
+/* There is no memory for a reply: the request ends with ENOMEM, or if even that cannot be told, the
+ * connection does. Nobody waits for what will never come. A notification (unique 0) is lost, as its
+ * sender hears. */
+static void reply_is_lost(struct pf_inproc *c, uint64_t unique)
+{
+	const struct fuse_out_header h = {sizeof(h), -ENOMEM, unique};
+	struct node *n = c->spare;
+
+	if (!unique)
+		return;
+	if (n) {
+		c->spare = n->next;
+		n->len = sizeof(h);
+		memcpy(n->data, &h, sizeof(h));
+		enqueue(c, n);
+	} else {
+		c->server_gone = true;
+	}
 	notify_receiver(c);
-	err = 0;
-out:
+}
+
+static int append(struct pf_inproc *c, const struct iovec *iov, int iovcnt, uint64_t unique)
+{
+	size_t len = pf__vec_size(iov, iovcnt);
+	int err = -ENODEV;
+	struct node *n;
+
+	pf__mutex_lock(&c->lock);
+	if (!c->client_gone && !c->server_gone) {
+		n = node_get(c, len);
+		err = n ? 0 : -ENOMEM;
+		if (n) {
+			n->len = pf__vec_gather(n->data, len, iov, iovcnt);
+			enqueue(c, n);
+			notify_receiver(c);
+		} else {
+			reply_is_lost(c, unique);
+		}
+	}
 	pf__mutex_unlock(&c->lock);
 	return err;
 }
@@ -164,7 +203,7 @@ int pf_inproc_reply(struct pf_inproc *channel, const struct iovec *iov, int iovc
 	if (pf__vec_gather(&h, sizeof(h), iov, iovcnt) < sizeof(h) || h.len != len ||
 	    len > MESSAGE_MAX)
 		return -EINVAL;
-	return append(channel, iov, iovcnt, len);
+	return append(channel, iov, iovcnt, h.unique);
 }
 
 void pf_inproc_close(struct pf_inproc *channel)
@@ -256,7 +295,7 @@ static ssize_t take_first(struct pf_inproc *c, const struct iovec *iov, int n, b
 	c->first = first->next;
 	if (!c->first)
 		c->last = &c->first;
-	if (first->small) {
+	if (first->kind != LARGE) {
 		pf__vec_scatter(iov, n, first->data, len);
 		node_put(c, first);
 		return len;
@@ -374,6 +413,12 @@ int pf__transport_inproc(struct pf__transport **t, const struct pf_inproc_ops *o
 	atomic_init(&c->refs, channel ? 2 : 1);
 	atomic_init(&c->known, channel != NULL);
 	c->last = &c->first;
+	for (int i = 0; i < SPARES; i++) {
+		struct node *n = (struct node *)c->spares[i];
+
+		n->kind = SPARE;
+		node_put(c, n);
+	}
 	c->efd = pf__sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = c->efd < 0 ? c->efd : pf__mutex_init(&c->lock, PF_RANK_TRANSPORT);
 	if (err) {

@@ -290,21 +290,19 @@ static void no_memory_when_readahead_ends(void **state)
 	struct mock_req *req;
 	struct job *j;
 
-	if (!getenv("MOCK_INPROC")) { /* there the server's answers need memory of the library's */
-		wdata_hold(t.w, FUSE_READ);
-		ok(pf_fadvise(t.f, 0, 0, POSIX_FADV_WILLNEED));
-		req = wdata_held(t.w);
-		ok(pf_close(t.f));
-		t.f = NULL;
-		pf__alloc_fail_at(1, 1);
-		wdata_go(t.w, req);
-		nap_ms(200);
-		pf__alloc_fail_at(0, 0);
-		wdata_unhold(t.w);
-		wdata_wait(t.w, FUSE_RELEASE, 1);
-		j = job(&t, job_access, 0, 0, 0);
-		(void)job_join(j);
-	}
+	wdata_hold(t.w, FUSE_READ);
+	ok(pf_fadvise(t.f, 0, 0, POSIX_FADV_WILLNEED));
+	req = wdata_held(t.w);
+	ok(pf_close(t.f));
+	t.f = NULL;
+	pf__alloc_fail_at(1, 1);
+	wdata_go(t.w, req);
+	nap_ms(200);
+	pf__alloc_fail_at(0, 0);
+	wdata_unhold(t.w);
+	wdata_wait(t.w, FUSE_RELEASE, 1);
+	j = job(&t, job_access, 0, 0, 0);
+	(void)job_join(j);
 	finish(&t);
 }
 

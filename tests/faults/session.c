@@ -226,7 +226,7 @@ static int live(const char *faults, struct play *play, uint64_t alloc_at)
 
 	o.pf.faults = faults;
 	/* Where nothing is lost, no deadline may pass, however busy the machine is. */
-	o.pf.request_timeout_ms = faults || alloc_at ? LOST_MS : PATIENCE_MS;
+	o.pf.request_timeout_ms = faults ? LOST_MS : PATIENCE_MS;
 	o.pf.start_timeout_ms = o.pf.request_timeout_ms;
 	worst = 0;
 	m = mock_new(&o);

@@ -85,14 +85,14 @@ static struct before measure(void)
 	return (struct before){pf__alloc_live(), mock_open_fds()};
 }
 
-static void set_up(struct play *p, bool writeback, const char *faults, uint64_t alloc_at)
+static void set_up(struct play *p, bool writeback, const char *faults)
 {
 	struct how h = {.writeback = writeback, .max_write = 8192};
 	struct mock_options o = options_of(&h);
 
 	o.pf.faults = faults;
 	/* Where nothing is lost, no deadline may pass, however busy the machine is. */
-	o.pf.request_timeout_ms = faults || alloc_at ? LOST_MS : PATIENCE_MS;
+	o.pf.request_timeout_ms = faults ? LOST_MS : PATIENCE_MS;
 	o.pf.start_timeout_ms = o.pf.request_timeout_ms;
 	o.lookup_leak = true;
 	p->m = mock_new(&o);
@@ -119,7 +119,7 @@ static uint64_t live(bool writeback, const char *faults, uint64_t alloc_at, bool
 	struct play p = {0};
 	uint64_t n;
 
-	set_up(&p, writeback, faults, alloc_at);
+	set_up(&p, writeback, faults);
 	if (alloc_at)
 		pf__alloc_fail_at(alloc_at, 0);
 	if (TRY(&p, mock_attach(p.m), 0))

@@ -358,6 +358,43 @@ static void test_inproc_close_first(void **state)
 	assert_int_equal(pf__alloc_live(), live);
 }
 
+/* A reply that finds no memory: who waits for it is told so; one that cannot be told ends all. */
+static void test_inproc_no_memory(void **state)
+{
+	struct fuse_out_header h = {16, 0, 0}, got;
+	struct iovec iov = {&h, 16};
+	struct ends e;
+
+	ends_open(&e, true, 10);
+	for (int round = 0; round < 2; round++) {
+		pf__alloc_fail_at(1, 1);
+		assert_err(pf_inproc_reply(e.channel, &iov, 1), -ENOMEM); /* a notification */
+		for (h.unique = 2; h.unique <= 2 * 16; h.unique += 2)
+			assert_err(pf_inproc_reply(e.channel, &iov, 1), -ENOMEM);
+		pf__alloc_fail_at(0, 0);
+		for (uint64_t unique = 2; unique <= 2 * 16; unique += 2) {
+			assert_err(receive(&e, &got, 16, PF_RECV_WAIT), 16);
+			assert_int_equal(got.len, 16);
+			assert_int_equal(got.error, -ENOMEM);
+			assert_int_equal(got.unique, unique);
+		}
+		assert_err(receive(&e, &got, 16, 0), -EAGAIN);
+		h.unique = 0;
+	}
+	pf__alloc_fail_at(1, 1);
+	for (h.unique = 2; h.unique <= 2 * 17; h.unique += 2)
+		assert_err(pf_inproc_reply(e.channel, &iov, 1), -ENOMEM);
+	pf__alloc_fail_at(0, 0);
+	assert_err(pf_inproc_reply(e.channel, &iov, 1), -ENODEV);
+	for (int i = 0; i < 16; i++)
+		assert_err(receive(&e, &got, 16, PF_RECV_WAIT), 16);
+	assert_err(receive(&e, &got, 16, PF_RECV_WAIT), 0);
+	assert_int_equal(e.disconnected, 0);
+	e.t->ops->shutdown(e.t);
+	assert_int_equal(e.disconnected, 1);
+	ends_close(&e);
+}
+
 /* ---- trace */
 
 struct lines {
@@ -395,17 +432,12 @@ static void test_trace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_messages),
-	    cmocka_unit_test(test_ending),
-	    cmocka_unit_test(test_polling),
-	    cmocka_unit_test(test_shutdown_wakes),
-	    cmocka_unit_test(test_signals),
-	    cmocka_unit_test(test_full_socket),
-	    cmocka_unit_test(test_wrong_descriptors),
-	    cmocka_unit_test(test_reset),
-	    cmocka_unit_test(test_inproc_requests),
-	    cmocka_unit_test(test_inproc_close_first),
-	    cmocka_unit_test(test_trace),
+	    cmocka_unit_test(test_messages),          cmocka_unit_test(test_ending),
+	    cmocka_unit_test(test_polling),           cmocka_unit_test(test_shutdown_wakes),
+	    cmocka_unit_test(test_signals),           cmocka_unit_test(test_full_socket),
+	    cmocka_unit_test(test_wrong_descriptors), cmocka_unit_test(test_reset),
+	    cmocka_unit_test(test_inproc_requests),   cmocka_unit_test(test_inproc_close_first),
+	    cmocka_unit_test(test_inproc_no_memory),  cmocka_unit_test(test_trace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
