@@ -166,3 +166,10 @@ int count_threads(void)
 {
 	return count_entries("/proc/self/task");
 }
+
+int threads_become(int n)
+{
+	for (int i = 0; i < ALIVE_MS / 10 && count_threads() != n; i++)
+		poll(NULL, 0, 10);
+	return count_threads() == n;
+}

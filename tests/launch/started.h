@@ -40,5 +40,7 @@ int appears_within(const char *path, int ms);
 /* Open descriptors and threads of this process. */
 int count_fds(void);
 int count_threads(void);
+/* One that was joined may be counted for a moment yet. */
+int threads_become(int n);
 
 #endif

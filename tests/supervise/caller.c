@@ -73,7 +73,7 @@ static void *release(void *arg)
 	for (int i = 0; i < 1000; i++)
 		CHECK(ping() == 0);
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	CHECK(b.tv_sec - a.tv_sec < 5);
+	CHECK(b.tv_sec - a.tv_sec < 50); /* who waits for one of the others does so for ever */
 	CHECK(truncate("/pf/release", 0) == 0);
 	return NULL;
 }
@@ -311,32 +311,43 @@ static void signal_arrives(void)
 		CHECK(!sigismember(&now, sig));
 }
 
+/* And once more much later, should it come before the call on a busy machine. */
 static void alarm_in(unsigned ms)
 {
-	struct itimerval t = {.it_value = {0, (suseconds_t)ms * 1000}};
+	struct itimerval t = {.it_interval = {5, 0}, .it_value = {0, (suseconds_t)ms * 1000}};
 
 	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/* It came once, but for that case; none comes any more. */
+static void check_alarm(time_t since)
+{
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+	CHECK(signals == 1 || (signals > 1 && time(NULL) - since >= 4));
 }
 
 /* A FIFO that nobody writes to; the second time the role answers EXDEV at once. */
 static void interrupted(void)
 {
+	time_t since = time(NULL);
 	int fds = count_fds();
 
 	handle_signal(SIGALRM, 0);
 	alarm_in(100);
 	CHECK(open("/pf/fifo", O_RDONLY) < 0 && errno == EINTR);
-	CHECK(signals == 1);
+	check_alarm(since);
 	CHECK(open("/pf/fifo", O_RDONLY) < 0 && errno == EXDEV);
 	CHECK(count_fds() == fds);
 }
 
 static void restarted(void)
 {
+	time_t since = time(NULL);
+
 	handle_signal(SIGALRM, SA_RESTART);
 	alarm_in(100);
 	CHECK(open("/pf/fifo", O_RDONLY) < 0 && errno == EXDEV);
-	CHECK(signals == 1);
+	check_alarm(since);
 }
 
 static void stopped_and_continued(void)
@@ -349,11 +360,11 @@ static void stopped_and_continued(void)
 			reads(open("/pf/file", O_RDONLY));
 		_exit(0);
 	}
-	for (;;) {
+	for (unsigned i = 0;; i++) {
 		kill(pid, SIGSTOP);
 		usleep(300);
 		kill(pid, SIGCONT);
-		usleep(700);
+		usleep(700 + i); /* it gets somewhere at last, however busy the machine */
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			break;
 	}
