@@ -60,28 +60,28 @@ kept() { # TEXT: that is what one of the files named has
 # ---- full
 write_full() {
 	says 1 "mnt/new: could not be written back \($2\); what it held is kept in" \
-		run 20 "${e[@]}" "$1" ] -- sh -c 'echo data >mnt/new' && kept data
+		run 90 "${e[@]}" "$1" ] -- sh -c 'echo data >mnt/new' && kept data
 }
 check "ENOSPC at write" write_full full=write "No space left on device"
 check "EDQUOT at write" write_full quota=write "Disk quota exceeded"
 check "ENOSPC at close" write_full full=flush "No space left on device"
 close_full() {
-	says 1 'mnt/new: closing it failed \(No space left on device\)' run 20 "${e[@]}" full=flush ] -- \
+	says 1 'mnt/new: closing it failed \(No space left on device\)' run 90 "${e[@]}" full=flush ] -- \
 		python3 -c 'import os; f = os.open("mnt/new", os.O_CREAT | os.O_WRONLY | os.O_SYNC); os.write(f, b"data"); os.close(f)'
 }
 check "ENOSPC at the close of a placeholder" close_full
 fsync_full() {
-	says 3 . run 20 "${e[@]}" "$1" ] -- sh -c 'dd if=/dev/zero of=mnt/new bs=10 count=1 conv=fsync 2>mnt2/said || exit 3'
+	says 3 . run 90 "${e[@]}" "$1" ] -- sh -c 'dd if=/dev/zero of=mnt/new bs=10 count=1 conv=fsync 2>mnt2/said || exit 3'
 	grep -q 'No space left' mnt2/said
 }
 check "fsync tells of ENOSPC at write" fsync_full full=write
 check "and of its own" fsync_full full=fsync
 renamed_full() {
-	says 1 'could not be written back' run 20 "${e[@]}" full=write ] -- sh -c 'echo new >mnt/new; mv mnt/new mnt/file'
+	says 1 'could not be written back' run 90 "${e[@]}" full=write ] -- sh -c 'echo new >mnt/new; mv mnt/new mnt/file'
 	grep -q 'mv: .*No space left' err && [ "$(cat src/file)" = old ] && kept new
 }
 check "what could not be written back does not replace a good file" renamed_full
-own_status() { says 7 'could not be written back' run 20 "${e[@]}" full=write ] -- sh -c 'echo new >mnt/new; exit 7'; }
+own_status() { says 7 'could not be written back' run 90 "${e[@]}" full=write ] -- sh -c 'echo new >mnt/new; exit 7'; }
 check "a program that failed keeps its status" own_status
 
 # ---- dying
@@ -93,7 +93,7 @@ chmod 644 work.sh
 dying() { # at each request of the work, and at last at none of them
 	local n
 	for ((n = 1; n < 200; n += ${STEP:-3})); do
-		run 20 "${e[@]}" die-at=$n ] -- sh -c "cd mnt && . $work/work.sh; exit 0" >out && break
+		run 90 "${e[@]}" die-at=$n ] -- sh -c "cd mnt && . $work/work.sh; exit 0" >out && break
 		[ $? = 1 ] && grep -q '^portfire: run: .*evil-server.* was killed by signal 9' err || { echo "request $n"; cat err; return 1; }
 		if grep 'could not be written back' err | grep -qv 'is kept in\|as was told above'; then cat err; return 1; fi
 	done
@@ -101,22 +101,22 @@ dying() { # at each request of the work, and at last at none of them
 }
 check "killed at any request: 1, and it says so" dying
 dying_inside() {
-	says 1 'the server of .*mnt was lost' run 20 sh -c "$work/evil-server $work/src $work/mnt die-at=40 &
+	says 1 'the server of .*mnt was lost' run 90 sh -c "$work/evil-server $work/src $work/mnt die-at=40 &
 		until [ -e $work/mnt/file ]; do sleep 0.05; done; cd $work/mnt; . $work/work.sh; . $work/work.sh"
 }
 check "one that was started inside, too" dying_inside
 unmounts() {
 	says 1 'mnt/new: could not be written back .* kept in' \
-		run 20 "${e[@]}" stop ] -- sh -c 'exec 6>mnt/new; echo data >&6; ls mnt/unmount; sleep 0.2; echo more >&6; exec 6>&-' &&
+		run 90 "${e[@]}" stop ] -- sh -c 'exec 6>mnt/new; echo data >&6; ls mnt/unmount
+			while ls mnt/file; do sleep 0.05; done >/dev/null 2>&1; echo more >&6; exec 6>&-' &&
 		kept $'data\nmore'
 }
 check "one that unmounts itself while files are open" unmounts
 
 # ---- hanging
 others_go_on() {
-	says 0 . run 40 "${e[@]}" "hang=$1" ] "${f[@]}" -- bash -c "{ $2; } & sleep 0.3
-		SECONDS=0; for i in 1 2 3 4 5 6 7 8 9 10; do echo \$i >mnt/other; cat mnt/other >out; echo \$i >mnt2/other; cat mnt2/other >out; done
-		[ \$SECONDS -lt 5 ] || exit 9
+	says 0 . run 90 "${e[@]}" "hang=$1" ] "${f[@]}" -- bash -c "{ $2; } & sleep 0.3 # who had to wait for it would do so for ever
+		for i in 1 2 3 4 5 6 7 8 9 10; do echo \$i >mnt/other; cat mnt/other >out; echo \$i >mnt2/other; cat mnt2/other >out; done
 		kill -\$3 \$!; wait \$!; [ \$? -gt 128 ] && exit 0" x "" "" "$3"
 }
 check "getattr hangs: others go on, SIGTERM ends the caller, and the run ends" others_go_on getattr 'exec stat mnt/h/hang1' TERM
@@ -144,7 +144,7 @@ check "a write that hangs: it says so, and SIGTERM keeps what was written" write
 
 # ---- lying
 lies() {
-	says 0 . run 60 "${e[@]}" ] -- bash -c '
+	says 0 . run 90 "${e[@]}" ] -- bash -c '
 		set -e; cd mnt
 		same() { [ "$1" = "$2" ] || { echo "$1, not $2" >&2; exit 9; }; }
 		same "$(cat size0)" "a text of forty letters, and no more now"
@@ -163,7 +163,7 @@ lies() {
 		same "$(ls many | wc -l)" 100000
 		same "$(ls cookies | sort -u | wc -l)" 1000
 		same "$(ls same | wc -l)" 10
-		same "$(timeout 5 ls -f endless-dir | head -1000 | wc -l)" 1000
+		same "$(timeout 30 ls -f endless-dir | head -1000 | wc -l)" 1000
 		python3 - <<E
 import os
 a = sorted(e.name for e in os.scandir("cookies"))
@@ -177,7 +177,7 @@ options=()
 
 # ---- mounts
 own_files() {
-	says 0 . run 30 bash -c "cd $work; ./evil-server src mnt own $1 & until [ -e mnt/file ]; do sleep 0.05; done
+	says 0 . run 90 bash -c "cd $work; ./evil-server src mnt own $1 & until [ -e mnt/file ]; do sleep 0.05; done
 		touch src/own1; timeout 2 cat mnt/own1; timeout 2 cat mnt/file; ls src >/dev/null; echo on >src/went; echo fine >&2; kill -9 %1; wait; exit 0"
 	[ -e src/went ]
 }
@@ -185,17 +185,17 @@ self_use() { own_files "$1"; grep -q fine err; }
 check "a server that uses its own files" self_use ""
 check "with a single thread, which hangs: others go on" self_use single
 no_init() {
-	says 0 'the mount failed: INIT' run 30 bash -c "./badserver $work/mnt mount open target=$work/mnt stop & sleep 0.5
+	says 0 'the mount failed: INIT' run 90 bash -c "./badserver $work/mnt mount open target=$work/mnt stop & until grep -qF ' $work/mnt ' /proc/mounts; do sleep 0.05; done
 		timeout 1 ls mnt; ls src >/dev/null; kill -9 %1; wait; exit 0"
 }
 check "a mount whose INIT never comes" no_init
 twice() {
-	says 0 '^' run 30 "${e[@]}" ] [ "$work/evil-server" "$work/src2" "$work/mnt" ] -- sh -c '[ "$(cat mnt/file)" = two ]'
+	says 0 '^' run 90 "${e[@]}" ] [ "$work/evil-server" "$work/src2" "$work/mnt" ] -- sh -c '[ "$(cat mnt/file)" = two ]'
 }
 check "two at the same place: the later one covers the other" twice
 # libfuse unmounts once more when it ends: that is not meant for what is mounted there by then.
 late_end() {
-	says 0 fine run 30 bash -c './evil-server src mnt 2>/dev/null & one=$!; until [ "$(cat mnt/file 2>/dev/null)" = old ]; do sleep 0.05; done
+	says 0 fine run 90 bash -c './evil-server src mnt 2>/dev/null & one=$!; until [ "$(cat mnt/file 2>/dev/null)" = old ]; do sleep 0.05; done
 		./evil-server src2 mnt 2>/dev/null & two=$!; until [ "$(cat mnt/file)" = two ]; do sleep 0.05; done
 		fusermount3 -u mnt && wait $two; [ "$(cat mnt/file)" = old ] && fusermount3 -u mnt; ok=$?; wait $one; echo fine >&2; exit $ok'
 }

@@ -30,7 +30,7 @@ run() {
 	printf '#!/bin/sh\necho ran "$@"\n' >back/script
 	chmod 755 back/script
 	[ "${#as[@]}" = 0 ] || chown -R nobody back
-	timeout -k 5 30 "${as[@]}" "$work/portfire" run "${flags[@]}" 2>err [ "$work/passthrough_server" -o "$options" "$BACK" "$MNT" ] -- "$@"
+	timeout -k 5 100 "${as[@]}" "$work/portfire" run "${flags[@]}" 2>err [ "$work/passthrough_server" -o "$options" "$BACK" "$MNT" ] -- "$@"
 }
 # python CODE: with what the checks need.
 python() {
@@ -101,7 +101,7 @@ fails(errno.ETXTBSY, subprocess.check_output, [MNT + "/echo"])
 os.close(w)
 subprocess.check_call([MNT + "/echo"])
 subprocess.check_call(["cp", "/bin/sleep", MNT + "/sleep"])
-p = subprocess.Popen([MNT + "/sleep", "9"])
+p = subprocess.Popen([MNT + "/sleep", "99"])
 fails(errno.ETXTBSY, os.open, MNT + "/sleep", os.O_WRONLY)
 p.kill()'
 }
@@ -198,7 +198,7 @@ import re
 def released(mode):
     return len(re.findall("^RELEASE.*" + mode, open("/proc/self/fd/2").read(), re.M))
 def wait(mode):
-    end = time.time() + 15
+    end = time.time() + 60
     while not released(mode):
         assert time.time() < end, "no RELEASE of " + mode
         time.sleep(0.02)
@@ -225,14 +225,14 @@ assert [len(f.read()) for f in held] == list(range(300))' && [ "$(sent OPEN)" -g
 check "many files, each opened and closed at the server" many
 
 inside() {
-	timeout -k 5 30 "${as[@]}" "$work/portfire" run -- sh -c '
-		"$0" "$BACK" "$MNT" & sleep 1
+	timeout -k 5 100 "${as[@]}" "$work/portfire" run -- sh -c '
+		"$0" "$BACK" "$MNT" & until [ -e "$MNT/file" ]; do sleep 0.05; done
 		exec 3<"$MNT/file"
 		read -r line <&3; echo "$line"
 		umount "$MNT" 2>&1 && exit 1
 		exec 3<&-
-		sleep 0.3
-		umount "$MNT" && wait' "$work/passthrough_server" >out 2>&1 || { cat out; return 1; }
+		until umount "$MNT" 2>/dev/null; do sleep 0.05; done
+		wait' "$work/passthrough_server" >out 2>&1 || { cat out; return 1; }
 	grep -qx 0123456789 out && grep -qi busy out
 }
 run true
@@ -243,7 +243,7 @@ two_mounts() {
 	run true
 	mkdir -p mnt2
 	[ "${#as[@]}" = 0 ] || chown nobody mnt2
-	timeout -k 5 30 "${as[@]}" "$work/portfire" run [ "$work/passthrough_server" "$BACK" "$MNT" ] [ "$work/passthrough_server" "$BACK" "$work/mnt2" ] -- \
+	timeout -k 5 100 "${as[@]}" "$work/portfire" run [ "$work/passthrough_server" "$BACK" "$MNT" ] [ "$work/passthrough_server" "$BACK" "$work/mnt2" ] -- \
 		sh -c 'exec 3>>"$MNT/file" 4>>"$0/file"; echo a >&3; echo b >&4; cat "$MNT/file" "$0/file"' "$work/mnt2" >out 2>&1
 	[ "$(cat out)" = "$(printf '0123456789a\nb\n0123456789a\nb')" ]
 }
@@ -253,7 +253,12 @@ dies() {
 	python '
 f = os.open(file, os.O_RDWR)
 m = mmap.mmap(f, 10)
-subprocess.call(["pkill", "-KILL", "-f", "^" + os.path.dirname(MNT) + "/passthrough_server"]) ; time.sleep(0.3)
+subprocess.call(["pkill", "-KILL", "-f", "^" + os.path.dirname(MNT) + "/passthrough_server"])
+end = time.time() + 60
+while True:
+    try: os.stat(file)
+    except OSError as e: assert e.errno == errno.ENOTCONN; break
+    assert time.time() < end; time.sleep(0.02)
 os.pwrite(f, b"still", 0)
 assert m[0:5] == b"still" and text(back) == b"still56789"
 fails(errno.ENOTCONN, os.stat, file)

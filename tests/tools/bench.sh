@@ -16,14 +16,14 @@ export TMPDIR=$work/private
 
 # bench ARG...: measured shortly, for the rows are what is looked at.
 bench() {
-	timeout 60 "$portfire" bench --quick --seconds 0.2 "$@"
+	timeout 200 "$portfire" bench --quick --seconds 0.2 "$@"
 }
 # Nothing runs any more whose command line contains the text; what is on its way out may take a moment.
 gone() {
-	timeout 10 bash -c 'while ps -eo args | grep -v "grep\|bash -c" | grep -qF "$1"; do sleep 0.02; done' x "$1"
+	timeout 100 bash -c 'while ps -eo args | grep -v "grep\|bash -c" | grep -qF "$1"; do sleep 0.02; done' x "$1"
 }
 tidy() {
-	timeout 10 bash -c 'while [ -n "$(ls -A private)" ]; do sleep 0.02; done' || { ls -A private; return 1; }
+	timeout 100 bash -c 'while [ -n "$(ls -A private)" ]; do sleep 0.02; done' || { ls -A private; return 1; }
 	state | diff before - && ! grep -F "$work" /proc/mounts && gone "$server src $work"
 }
 # json PYTHON: an expression on d, the table, is true.

@@ -5,7 +5,7 @@
 pf run true || skip "nothing can be supervised here"
 mkdir src private
 export TMPDIR=$work/private
-s=("[" "$server" src {} "]")
+s=("[" "$server" "$work/src" {} "]") # by this its processes are found
 id=7654$$ # in the command lines of what must not be left
 
 run() {
@@ -125,7 +125,7 @@ supervisor_killed() {
 	TMPDIR=$work start "${s[@]}" -- sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
 	kill -KILL "$(child "$front")"
 	ends 1 && grep -q 'portfire: run: the supervisor was killed by signal 9' err || { cat err; return 1; }
-	! ps -eo args | grep -qE "^sleep $id"
+	program_gone "sleep $id" && program_gone "$server $work/src"
 }
 check "kill -9 of the supervisor: 1, it says so, and nothing is left" supervisor_killed
 # While a call of the program's is under way, at a server that does not answer.
@@ -134,14 +134,14 @@ supervisor_killed_waiting() {
 	echo hi >src/file
 	TMPDIR=$work start "${s[@]}" -- sh -c "echo up >up; cat {}/file; setsid sleep $id & read x <go6; cat {}/other; sleep $id" 2>err >out
 	until_ok grep -q hi out
-	stopped=$(pgrep -f "^$server $work/src ")
+	stopped=$(pgrep -f "^$server $work/src ") || return
 	kill -STOP $stopped
 	echo >go6
-	until_ok bash -c 'grep -q "^cat" <(ps -o args= --ppid "$(pgrep -f "^sh -c echo up .*'$id'")")'
+	until_ok bash -c 'grep -q "^cat" <(ps -o args= --ppid "$(pgrep -f "^sh -c echo up .*'$id'")")' || return
 	sleep 0.1
 	kill -KILL "$(child "$front")"
 	ends 1 && grep -q 'portfire: run: the supervisor was killed by signal 9' err || { cat err; return 1; }
-	! ps -eo args | grep -qE "^sleep $id|^cat .*/other" && ! pgrep -f "^$server $work/src "
+	program_gone "sleep $id" && program_gone "cat $work/" && program_gone "$server $work/src"
 }
 mkfifo go6
 check "while the program waits for a server, too" supervisor_killed_waiting
@@ -149,7 +149,7 @@ guardian_killed() {
 	start sh -c "echo up >up; setsid sleep $id & exec sleep $id" 2>err
 	kill -KILL "$(child "$(child "$front")")"
 	ends 1 && grep -q 'portfire: run: the process that watches over' err || { cat err; return 1; }
-	! ps -eo args | grep -qE "^sleep $id"
+	program_gone "sleep $id"
 }
 check "kill -9 of the guardian too" guardian_killed
 supervisor_asked() {
@@ -189,7 +189,7 @@ check "it has its files, and when it ends all is gone" serves_on
 check "the daemon before, too" bash -c "echo >go4"
 killed_on_exit() {
 	run --kill-on-exit sh -c "sleep $id & setsid sleep $id & exit 4"
-	[ $? = 4 ] && ! ps -eo args | grep -qE "^sleep $id"
+	[ $? = 4 ] && program_gone "sleep $id"
 }
 check "--kill-on-exit" killed_on_exit
 waited() {
@@ -206,7 +206,7 @@ wait_ends() {
 check "--wait is ended by SIGTERM" wait_ends
 lost() {
 	# By its directory, which is nobody else's. (It takes a moment to die.)
-	run [ "$server" "$work/src" {} ] -- sh -c 'kill -9 $(pgrep -f "^'"$server $work/src "'"); sleep 0.2'
+	run [ "$server" "$work/src" {} ] -- sh -c 'kill -9 $(pgrep -f "^'"$server $work/src "'"); while pgrep -f "^'"$server $work/src "'"; do sleep 0.02; done' >out
 }
 check "a server is lost: 1" status 1 lost
 check "it says so" prints "portfire: run: ${server##*/} " lost
@@ -228,16 +228,15 @@ looked_at() {
 	run "${s[@]}" -- python3 -c 'import os, sys, time
 f = os.open(sys.argv[1] + "/looked", os.O_CREAT | os.O_RDWR | os.O_SYNC)
 print(os.getpid(), f, flush=True)
-time.sleep(1)
+open("go7").read()
 os.write(f, b"looked at")' {} >out &
-	for ((i = 0; i < 50; i++)); do
-		[ ! -s out ] || break
-		sleep 0.1
-	done
+	until_ok grep -q . out
 	read -r pid fd <out
 	cat "/proc/$pid/fd/$fd" >/dev/null
+	echo >go7
 	wait $! && [ "$(cat src/looked)" = "looked at" ]
 }
+mkfifo go7
 check "a placeholder that is opened from outside stays open" looked_at
 large_is_told() {
 	truncate -s 100G src/sparse

@@ -5,7 +5,7 @@
 
 mkdir src
 head -c 5000000 /dev/zero >src/file
-s=("[" "$server" src {} "]")
+s=("[" "$server" "$work/src" {} "]")
 
 # The command writes to a pipe that nobody empties: once there is something in it, it is at work.
 ends_with() {
