@@ -42,12 +42,15 @@ need() {
 	done
 }
 
-# The tree that the server shows, and the one that is copied into it.
+# The tree that the server shows, and the one that is copied into it. The file 100MiB is as large as its name says once for each
+# server, where the user who calls reads it. nobody, and who writes, has a shorter one (the test "big" writes large files).
 make_source() {
-	mktree --without="$(words tree)" "${1:-source}"
+	local big=100
+	[ "$WHO" = self ] || big=20
+	mktree --big=$big --without="$(words tree)" "${1:-source}"
 }
 make_incoming() {
-	mktree --without="$(words tree),$(words in)" incoming
+	mktree --big=20 --without="$(words tree),$(words in)" incoming
 }
 
 # same A B: compared as far as this server can keep it.
