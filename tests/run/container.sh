@@ -31,8 +31,8 @@ cp mnt/hello mnt/copy
 cmp mnt/hello mnt/copy
 mkdir -p mnt/d/e
 cp -r mnt/many mnt/d/e/
-[ "$(ls mnt/d/e/many | wc -l)" = 1500 ] || fail many
-[ "$(find mnt -type f | wc -l)" = 3002 ] || fail find
+[ "$(ls mnt/d/e/many | wc -l)" = 700 ] || fail many
+[ "$(find mnt -type f | wc -l)" = 1402 ] || fail find
 cd mnt/d/e
 case $(pwd -P) in */mnt/d/e) ;; *) fail pwd ;; esac
 [ "$(cd .. && /bin/pwd)" = "$(cd .. && pwd)" ] || fail getcwd
@@ -75,7 +75,7 @@ make_source() {
 	rm -rf "$work/src"
 	mkdir -p "$work/src/many" "$work/mnt"
 	echo hi >"$work/src/hello"
-	(cd "$work/src/many" && seq -f 'a file with a rather long name %g' 1500 | xargs -d '\n' touch)
+	(cd "$work/src/many" && seq -f 'a file with a rather long name %g' 700 | xargs -d '\n' touch)
 	[ "$user" = root ] || [ "$(id -u)" != 0 ] || chown -R "$user" "$work/src" "$work/mnt"
 	chmod 755 "$work/src" "$work/mnt"
 }
@@ -84,7 +84,7 @@ make_source() {
 confined() {
 	local who=()
 	[ "$user" = "$(id -un)" ] || who=(--user="$user")
-	timeout 60 "$work/confine" "${who[@]}" "$@"
+	timeout 200 "$work/confine" "${who[@]}" "$@"
 }
 
 # does_all OPTION...: the deeds, and what the directory behind the server has afterwards
@@ -92,7 +92,7 @@ does_all() {
 	make_source
 	confined "$@" -- ./portfire run [ "$server" src mnt ] -- sh deeds >out 2>&1
 	[ "$(tail -n 1 out)" = "all is well" ] && [ "$(wc -l <out)" = 1 ] &&
-		[ "$(find src -type f | wc -l)" = 1501 ] && return
+		[ "$(find src -type f | wc -l)" = 701 ] && return
 	head -n 20 out
 	return 1
 }
@@ -111,11 +111,15 @@ for user in $users; do
 		check "$user, $profile" does_all --profile=$profile
 	done
 	check "$user, no engine" does_all --here
-	for call in pidfd_getfd pidfd_open process_vm_readv process_vm_writev close_range openat2 \
-		faccessat2 statx clone3; do
+	# What reaches into other processes asks who one is; the rest is the same for all.
+	calls='pidfd_getfd pidfd_open process_vm_readv process_vm_writev'
+	[ "$user" != "${users%% *}" ] || calls="$calls close_range openat2 faccessat2 statx clone3"
+	for call in $calls; do
 		check "$user, without $call" does_all --without=$call/ENOSYS
 	done
-	for call in pidfd_open process_vm_readv process_vm_writev close_range; do
+	calls='pidfd_open process_vm_readv process_vm_writev'
+	[ "$user" != "${users%% *}" ] || calls="$calls close_range"
+	for call in $calls; do
 		check "$user, $call is refused" does_all --profile=docker --without=$call
 	done
 	without process_vm_readv process_vm_writev pidfd_getfd pidfd_open
@@ -173,12 +177,12 @@ once() {
 goes_on_without_ptrace() {
 	make_source
 	confined --without=ptrace "$@" -- ./portfire run [ "$server" src mnt ] -- sh -c '
-		cat mnt/hello; ls mnt/many | wc -l; ls -R mnt | wc -l; cp mnt/hello mnt/copy
+		cat mnt/hello; echo "$(ls mnt/many | wc -l) there, $(ls -R mnt | wc -l) lines in all"; cp mnt/hello mnt/copy
 		cd mnt && echo entered; cd mnt/many && echo entered
 		cp /bin/true mnt/true; mnt/true && echo executed
 		mkdir mnt/new; rm -r mnt/new mnt/copy mnt/true; echo end' >out 2>&1
 	once out "portfire: run: $work/mnt cannot be entered, $no_ptrace" && once out 'end' &&
-		once out 'mnt/true: Operation not permitted' && once out 1500 && once out 1505 &&
+		once out 'mnt/true: Operation not permitted' && once out '700 there, 705 lines in all' &&
 		! grep -E 'entered$|executed$' out
 }
 
@@ -197,7 +201,7 @@ listings_are_whole() {
 	confined --without=ptrace --without=pidfd_getfd -- ./portfire run [ "$server" src mnt ] -- sh -c '
 		for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23; do
 			ls mnt/many >/dev/null; ls -R mnt | wc -l; sleep 0.0$((i % 4))3; done | sort -u; echo end' >out 2>&1
-	[ "$(tr '\n' ' ' <out)" = "1505 end " ] || { cat out; return 1; }
+	[ "$(tr '\n' ' ' <out)" = "705 end " ] || { cat out; return 1; }
 }
 check "nor is a listing cut short there" listings_are_whole
 check "without ptrace and what else reads memory" goes_on_without_ptrace --profile=podman \

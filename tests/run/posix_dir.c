@@ -44,15 +44,15 @@ static int count_many(DIR *dir, int count)
 static void many_entries(void)
 {
 	OK(mkdir("many", 0755));
-	make_many(1500);
+	make_many(700);
 	DIR *dir = opendir("many");
-	IS(1500, count_many(dir, 1500));
+	IS(700, count_many(dir, 700));
 	TRUE(!readdir(dir));
 	rewinddir(dir);
-	IS(1500, count_many(dir, 1500));
-	make_many(1600);
+	IS(700, count_many(dir, 700));
+	make_many(750);
 	rewinddir(dir);
-	IS(1600, count_many(dir, 1600));
+	IS(750, count_many(dir, 750));
 	closedir(dir);
 	if (system("rm -rf many"))
 		FAILS(0, -1);
@@ -96,18 +96,18 @@ static void removing(int every)
 	struct dirent *e;
 
 	OK(mkdir("many", 0755));
-	make_many(700);
+	make_many(300);
 	DIR *dir = opendir("many");
 	while ((e = readdir(dir)))
 		if (e->d_name[0] != '.' && atoi(e->d_name) % every == 0) {
 			snprintf(name, sizeof(name), "many/%s", e->d_name);
 			n += !unlink(name);
 		}
-	IS((700 + every - 1) / every, n);
+	IS((300 + every - 1) / every, n);
 	rewinddir(dir);
 	while ((e = readdir(dir)))
 		left += e->d_name[0] != '.';
-	IS(700 - n, left);
+	IS(300 - n, left);
 	closedir(dir);
 	if (system("rm -rf many"))
 		FAILS(0, -1);
