@@ -8,7 +8,7 @@
 set -u
 who=$1 name=$2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-limit=${PF_TEST_LIMIT:-600}
+limit=${PF_TEST_LIMIT:-1800}
 
 if [ "$who" = nobody ]; then
 	if [ "$(id -u)" != 0 ]; then
