@@ -45,7 +45,7 @@ need() {
 # The tree that the server shows, and the one that is copied into it. The file 100MiB is as large as its name says once for each
 # server, where the user who calls reads it. nobody, and who writes, has a shorter one (the test "big" writes large files).
 make_source() {
-	local big=100
+	local big=${BIG:-100}
 	[ "$WHO" = self ] || big=20
 	mktree --big=$big --without="$(words tree)" "${1:-source}"
 }
