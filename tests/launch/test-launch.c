@@ -115,8 +115,8 @@ static void never_mounts(void **state)
 	struct pf__launch *l;
 
 	(void)state;
-	expect_failure(start(&l, 1000, "say=thinking", "sleep", NULL), -ETIMEDOUT,
-		       "fakeserver did not mount within 1 s: thinking");
+	expect_failure(start(&l, 3000, "say=thinking", "sleep", NULL), -ETIMEDOUT,
+		       "fakeserver did not mount within 3 s: thinking");
 	expect_failure(start(&l, 200, "daemon", "sleep", NULL), -ETIMEDOUT,
 		       "fakeserver did not mount within 0.2 s");
 }
