@@ -60,23 +60,32 @@ static uint64_t version(const struct pf__inode *inode)
 	return inode->attr[offsetof(struct pf__attr, version) / 8];
 }
 
-/* Does it change who may pass a directory? */
-static bool is_passage(const struct pf__inode *inode, const struct fuse_attr *a)
+/* What is shown of it remains right. (So it is with each listing of a directory.) */
+static bool says_the_same(const struct pf__attr *old, const struct pf__attr *a)
 {
-	struct pf__attr old;
+	return !memcmp(&old->attr, &a->attr, sizeof a->attr) && old->invalid == a->invalid &&
+	       old->valid_until <= a->valid_until;
+}
 
-	if (pf__inode_type(inode) != S_IFDIR)
-		return false;
-	memcpy(&old, inode->attr, sizeof old);
-	return old.attr.mode != a->mode || old.attr.uid != a->uid || old.attr.gid != a->gid;
+/* Does it change who may pass a directory? Nobody has passed a new one. */
+static bool is_passage(const struct fuse_attr *old, const struct fuse_attr *a)
+{
+	return S_ISDIR(a->mode) && old->mode &&
+	       (old->mode != a->mode || old->uid != a->uid || old->gid != a->gid);
 }
 
 /* Under the stripe. Nobody sees the words before store_end(). */
 static void store_begin(struct pf__cache *c, struct pf__inode *inode, const struct pf__attr *a)
 {
-	bool shown = pf__is_shown(c), passage = shown && is_passage(inode, &a->attr);
+	bool shown = pf__is_shown(c), passage = false;
 	uint64_t words[PF_ATTR_WORDS];
+	struct pf__attr old;
 
+	if (shown) {
+		memcpy(&old, inode->attr, sizeof old);
+		shown = !says_the_same(&old, a);
+		passage = shown && is_passage(&old.attr, &a->attr);
+	}
 	memcpy(words, a, sizeof words);
 	__atomic_store_n(&inode->seq, inode->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < PF_ATTR_WORDS; i++)

@@ -170,7 +170,7 @@ struct directory {
 	_Atomic int busy;
 	unsigned calls;
 	uint64_t dev, ino, at;
-	uint32_t places, cwds;
+	uint32_t places, dirs;
 	size_t len;
 	char text[PF_TEXT_MAX];
 };
@@ -215,32 +215,34 @@ static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *te
 	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
 }
 
+static bool look_at(int fd, struct stat *st)
+{
+	return PF_PASS(SYS_newfstatat, fd, (long)"", (long)st, AT_EMPTY_PATH, 0) >= 0;
+}
+
 /* Is it? Another thread may have put another directory there. */
 static bool is_still(int fd, const struct stat *st)
 {
 	struct stat now;
 
-	return PF_PASS(SYS_fstat, fd, (long)&now, 0, 0, 0) >= 0 && now.st_dev == st->st_dev &&
-	       now.st_ino == st->st_ino;
+	return look_at(fd, &now) && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
 static bool is_settled(const struct pf__shared *s, uint64_t now)
 {
-	return (int64_t)now - atomic_load(&s->places_changed) >= PF_CHANGE_MS &&
-	       (int64_t)now - atomic_load(&s->cwds_changed) >= PF_CHANGE_MS;
+	return (int64_t)now - atomic_load(&s->places_changed) >= PF_CHANGE_MS;
 }
 
-/* Under d->busy. */
+/* Under d->busy. A name is good for the directory that it was asked of, not for what fd is later.
+ */
 static bool refresh(const struct pf__shared *s, struct directory *d, int fd, const struct stat *st,
 		    uint64_t now)
 {
-	uint32_t places = atomic_load(&s->places), cwds = atomic_load(&s->cwds);
-	bool known =
-	    d->len && d->places == places && now - d->at < VALID_MS &&
-	    (fd == AT_FDCWD ? d->cwds == cwds : d->dev == st->st_dev && d->ino == st->st_ino);
+	uint32_t places = atomic_load(&s->places), dirs = atomic_load(&s->dirs);
 	ssize_t n;
 
-	if (known)
+	if (d->len && d->places == places && d->dirs == dirs && now - d->at < VALID_MS &&
+	    d->dev == st->st_dev && d->ino == st->st_ino)
 		return true;
 	if (!is_ours_alone())
 		return false;
@@ -248,16 +250,14 @@ static bool refresh(const struct pf__shared *s, struct directory *d, int fd, con
 	if (d->calls++ < ASK_AFTER && fd == AT_FDCWD)
 		return false;
 	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st->st_dev, d->text);
-	if (n <= 0 || (fd != AT_FDCWD && !is_still(fd, st)))
+	if (n <= 0 || !is_still(fd, st))
 		return false;
 	d->places = places;
-	d->cwds = cwds;
+	d->dirs = dirs;
 	d->at = is_settled(s, now) ? now : 0;
 	d->len = (size_t)n;
-	if (fd != AT_FDCWD) {
-		d->dev = st->st_dev;
-		d->ino = st->st_ino;
-	}
+	d->dev = st->st_dev;
+	d->ino = st->st_ino;
 	return true;
 }
 
@@ -269,15 +269,12 @@ static bool join(const struct pf__shared *s, int fd, const char *path, size_t n,
 	struct stat st;
 	bool known;
 
-	if (fd == AT_FDCWD) {
-		if (atomic_load_explicit(&s->apart, memory_order_relaxed))
-			return false;
-	} else {
-		if (fd < 0 || PF_PASS(SYS_fstat, fd, (long)&st, 0, 0, 0) < 0 ||
-		    !S_ISDIR(st.st_mode))
-			return false;
+	if ((fd < 0 && fd != AT_FDCWD) || !look_at(fd, &st) || !S_ISDIR(st.st_mode))
+		return false;
+	if (fd != AT_FDCWD)
 		d += 1 + (st.st_ino ^ (uint64_t)st.st_dev) % (DIRECTORIES - 1);
-	}
+	else if (atomic_load_explicit(&s->apart, memory_order_relaxed))
+		return false;
 	if (atomic_exchange_explicit(&d->busy, 1, memory_order_acquire))
 		return false;
 	known = refresh(s, d, fd, &st, now) && d->len + n + 2 <= sizeof t->buf;

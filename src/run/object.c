@@ -302,7 +302,7 @@ static void remove_link(struct object *o)
 	private_remove(o->run->private_fd, name);
 }
 
-/* Programs may remember what a directory is called, by its number. */
+/* Programs may remember what a directory is called. */
 static void name_changed(const struct object *o)
 {
 	if (o->kind == OBJECT_DIR)
@@ -334,7 +334,8 @@ void object_free(struct object *o)
 		close(o->fd);
 	if (o->fresh >= 0)
 		close(o->fresh);
-	name_changed(o);
+	if (o->kind == OBJECT_DIR) /* programs may remember what it is called, by its number */
+		atomic_fetch_add(&r->shared->dirs, 1);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
 		snprintf(name, sizeof name, "d%u", o->private_number);
 		if (unlinkat(r->private_fd, name, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY) {

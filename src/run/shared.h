@@ -70,7 +70,8 @@ struct pf__shared {
 	_Atomic uint32_t cwds;   /* another number: so may working directories */
 	_Atomic int64_t places_changed, cwds_changed; /* ms; when */
 	_Atomic uint32_t apart; /* a process may have several working directories, by its threads */
-	uint32_t pad[3];
+	_Atomic uint32_t dirs;  /* another number: a stand-in's may be another directory's */
+	uint32_t pad[2];
 
 	_Atomic uint64_t known[PF_KNOWN_SLOTS * 2];
 	struct pf__shown shown;

@@ -125,6 +125,29 @@ static void no_longer_than_its_way(void **state)
 	done(c, d, f);
 }
 
+/* What says the same as before, as listings do, leaves it; so do directories that are new. */
+static void stays(void **state)
+{
+	struct pf__inode *d, *f, *other;
+	struct pf__cache *c = with_file(&d, &f);
+	struct fuse_entry_out dir = entry(2, S_IFDIR, 100), file = entry(3, S_IFREG, 100);
+	struct fuse_entry_out new = entry(4, S_IFDIR, 100), longer = entry(3, S_IFREG, 200);
+
+	assert_int_equal(enter(c, pf__cache_root(c), "d", &dir, &other), 0);
+	pf__inode_put(c, other);
+	assert_int_equal(enter(c, d, "f", &file, &other), 0);
+	pf__inode_put(c, other);
+	assert_true(is_there(KEY));
+	assert_int_equal(enter(c, d, "f", &longer, &other), 0);
+	pf__inode_put(c, other);
+	assert_int_equal(enter(c, d, "new", &new, &other), 0);
+	pf__inode_put(c, other);
+	assert_true(is_there(KEY));
+	pf__clock_advance(101 * SEC);
+	assert_false(is_there(KEY)); /* as it was shown */
+	done(c, d, f);
+}
+
 /* Each of these makes it void, and it can be shown again if it is still so. */
 static void is_void_after(void (*change)(struct pf__cache *c, struct pf__inode *d,
 					 struct pf__inode *f),
@@ -385,7 +408,8 @@ int main(void)
 	    cmocka_unit_test(shows_what_is_cached),   cmocka_unit_test(goes_with_its_time),
 	    cmocka_unit_test(no_longer_than_its_way), cmocka_unit_test(changes_make_it_void),
 	    cmocka_unit_test(owned_is_not_shown),     cmocka_unit_test(slots_are_shared),
-	    cmocka_unit_test(slot_is_taken),          cmocka_unit_test(never_shows_the_past),
+	    cmocka_unit_test(slot_is_taken),          cmocka_unit_test(stays),
+	    cmocka_unit_test(never_shows_the_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
