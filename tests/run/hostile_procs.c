@@ -342,7 +342,7 @@ static void own_tracer(void)
 	/* A tracer that comes while the call is under way, and goes. */
 	pid = fork();
 	if (pid == 0) {
-		for (int i = 0; i < 2000; i++) {
+		for (int i = 0; i < 500; i++) {
 			chdir("dir");
 			chdir("..");
 			close(open(".", O_PATH));
