@@ -84,63 +84,6 @@ static int vouch(const struct pf__call *call, int err)
 	return pf__call_alive(call) ? err : -ENOENT;
 }
 
-/* Some containers forbid process_vm_readv() and its sister, but not the file. */
-static int open_memory(const struct pf__call *call, int flags)
-{
-	char name[64];
-
-	snprintf(name, sizeof name, "/proc/%d/mem", (int)call->tid);
-	return open(name, flags | O_CLOEXEC);
-}
-
-/* The file takes one piece at a time. */
-ssize_t pf__call_copy_by_file(const struct pf__call *call, bool write, const struct iovec *here,
-			      unsigned nhere, const struct iovec *there, unsigned nthere)
-{
-	PF_AUTO_CLOSE int fd = open_memory(call, write ? O_WRONLY : O_RDONLY);
-	size_t h = 0, t = 0, done = 0; /* places in *here and *there */
-
-	if (fd < 0)
-		return -EPERM;
-	while (nhere && nthere) {
-		size_t left = here->iov_len - h, n = there->iov_len - t;
-		char *at = (char *)here->iov_base + h;
-		off_t address = (off_t)((uintptr_t)there->iov_base + t);
-		ssize_t got;
-
-		n = n < left ? n : left;
-		got = write ? pwrite(fd, at, n, address) : pread(fd, at, n, address);
-		if (got < 0 || (n && !got)) {
-			int err = !got || errno == EIO ? -EFAULT : -errno;
-
-			return done ? (ssize_t)done : err;
-		}
-		done += (size_t)got;
-		h += (size_t)got;
-		t += (size_t)got;
-		if (h == here->iov_len) {
-			here++, nhere--;
-			h = 0;
-		}
-		if (t == there->iov_len) {
-			there++, nthere--;
-			t = 0;
-		}
-	}
-	return (ssize_t)done;
-}
-
-ssize_t pf__call_copy(const struct pf__call *call, bool write, const struct iovec *here,
-		      unsigned nhere, const struct iovec *there, unsigned nthere)
-{
-	ssize_t n = write ? process_vm_writev(call->tid, here, nhere, there, nthere, 0)
-			  : process_vm_readv(call->tid, here, nhere, there, nthere, 0);
-
-	if (n < 0 && (errno == EPERM || errno == ENOSYS))
-		return pf__call_copy_by_file(call, write, here, nhere, there, nthere);
-	return n < 0 ? -errno : n;
-}
-
 /* Bytes read, at least one, or negative errno. */
 static ssize_t peek(const struct pf__call *call, uint64_t address, void *buf, size_t size)
 {

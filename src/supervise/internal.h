@@ -79,9 +79,12 @@ void pf__pool_cancel(struct pf__listener *l);
 /* After that, waits for their end. */
 void pf__pool_free(struct pf__listener *l);
 
-/* ---- call.c for inject.c: without asking whether the call waits -------------------------------
+/* ---- memory.c: without asking whether the call waits ------------------------------------------
  */
-/* Bytes copied or negative errno: as pf__call_readv(). By the file, stacks grow as needed. */
+/*
+ * Bytes copied or negative errno: as pf__call_readv(). By the file, stacks grow as needed, and what
+ * cannot be written is.
+ */
 ssize_t pf__call_copy(const struct pf__call *call, bool write, const struct iovec *here,
 		      unsigned nhere, const struct iovec *there, unsigned nthere);
 ssize_t pf__call_copy_by_file(const struct pf__call *call, bool write, const struct iovec *here,

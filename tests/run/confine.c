@@ -140,7 +140,11 @@ static int errno_of(const char *name)
 	static const struct {
 		const char *name;
 		int value;
-	} known[] = {{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EINVAL", EINVAL}, {"EACCES", EACCES}};
+	} known[] = {{"EPERM", EPERM},
+		     {"ENOSYS", ENOSYS},
+		     {"EINVAL", EINVAL},
+		     {"EACCES", EACCES},
+		     {"ENOTTY", ENOTTY}};
 
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
 		if (!strcmp(name, known[i].name))
