@@ -190,7 +190,12 @@ no_init() {
 	says 0 'the mount failed: INIT' run 90 bash -c "./badserver $work/mnt mount open target=$work/mnt stop & until grep -qF ' $work/mnt ' /proc/mounts; do sleep 0.05; done
 		timeout 1 ls mnt; ls src >/dev/null; kill -9 %1; wait; exit 0"
 }
-check "a mount whose INIT never comes" no_init
+# That server mounts by itself. Where a container's filter does not let it, there is nothing to see.
+may_mount() {
+	run 30 "$work/badserver" "$work/mnt" open target="$work/mnt" try-mount
+	! grep -q '^mount: Operation not permitted' err
+}
+may_mount && check "a mount whose INIT never comes" no_init
 twice() {
 	says 0 '^' run 90 "${e[@]}" ] [ "$work/evil-server" "$work/src2" "$work/mnt" ] -- sh -c '[ "$(cat mnt/file)" = two ]'
 }

@@ -134,7 +134,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; argc == 2 && i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct hostile_case *c = tables[i]; c->name; c++) {
 			if (list) {
-				printf("%s%s%s\n", c->name, c->need & NEED_ROOT ? " root" : "",
+				printf("%s%s%s%s\n", c->name, c->need & NEED_ROOT ? " root" : "",
+				       c->need & NEED_OTHERS ? " others" : "",
 				       c->need & NEED_PLAIN ? " plain" : "");
 			} else if (!strcmp(argv[1], c->name)) {
 				c->fn();

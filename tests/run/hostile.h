@@ -11,8 +11,9 @@ struct hostile_case {
 	void (*fn)(void);
 	unsigned need; /* NEED_* */
 };
-#define NEED_ROOT  (1u << 0)
-#define NEED_PLAIN (1u << 1) /* its output is to be the same as without Portfire */
+#define NEED_ROOT   (1u << 0)
+#define NEED_OTHERS (1u << 2) /* looks into programs of other users: CAP_SYS_PTRACE */
+#define NEED_PLAIN  (1u << 1) /* its output is to be the same as without Portfire */
 
 extern const struct hostile_case args_cases[], file_cases[], proc_cases[];
 

@@ -235,7 +235,10 @@ static void *own_world(void *arg)
 	char buf[4096];
 	int dir;
 
-	MUST(unshare(CLONE_FILES | CLONE_FS) == 0);
+	if (unshare(CLONE_FILES | CLONE_FS)) {
+		MUST(errno == EPERM); /* Docker's filter has it so */
+		return NULL;
+	}
 	MUST(chdir("dir") == 0);
 	/* For the others this number is a file of its own. */
 	dir = open(".", O_RDONLY | O_DIRECTORY);
@@ -565,7 +568,7 @@ const struct hostile_case proc_cases[] = {
     {"own-tracer", own_tracer, 0},
     {"signals", signals, 0},
     {"namespaces", namespaces, 0},
-    {"other-user", other_user, NEED_ROOT},
+    {"other-user", other_user, NEED_ROOT | NEED_OTHERS},
     {"not-dumpable", not_dumpable, 0},
     {"other-architectures", other_architectures, 0},
     {"short-threads", short_threads, 0},

@@ -226,12 +226,16 @@ check "many files, each opened and closed at the server" many
 
 inside() {
 	timeout -k 5 100 "${as[@]}" "$work/portfire" run -- sh -c '
+		unmount() { # where umount is refused by a container, by fusermount
+			said=$(umount "$MNT" 2>&1) && return
+			case $said in *superuser*) fusermount3 -u "$MNT" ;; *) echo "$said"; return 1 ;; esac
+		}
 		"$0" "$BACK" "$MNT" & until [ -e "$MNT/file" ]; do sleep 0.05; done
 		exec 3<"$MNT/file"
 		read -r line <&3; echo "$line"
-		umount "$MNT" 2>&1 && exit 1
+		unmount 2>&1 && exit 1
 		exec 3<&-
-		until umount "$MNT" 2>/dev/null; do sleep 0.05; done
+		until unmount >/dev/null 2>&1; do sleep 0.05; done
 		wait' "$work/passthrough_server" >out 2>&1 || { cat out; return 1; }
 	grep -qx 0123456789 out && grep -qi busy out
 }

@@ -13,6 +13,7 @@
  * It stays in the foreground, and serves one request after the other, also without -f and -s. As
  * root it runs with the kernel's client, too.
  */
+#include "by_fusermount.h"
 #include "passthrough_locks.h"
 #include "proto/wire.h"
 #include <dirent.h>
@@ -750,13 +751,22 @@ static int do_mount(const char *dir)
 	snprintf(text, sizeof text,
 		 "fd=%d,rootmode=40000,default_permissions,user_id=%u,group_id=%u%s", device,
 		 geteuid(), getegid(), mount_options);
-	return mount(dir, mountpoint, "fuse.passthrough", MS_NOSUID | MS_NODEV, text);
+	if (!mount(dir, mountpoint, "fuse.passthrough", MS_NOSUID | MS_NODEV, text))
+		return 0;
+	if (errno != EPERM)
+		return -1;
+	close(device);
+	snprintf(text, sizeof text, "default_permissions,subtype=passthrough,fsname=%s%s", dir,
+		 mount_options);
+	device = mount_by_fusermount(mountpoint, text);
+	return device;
 }
 
 static void unmount(int sig)
 {
 	(void)sig;
-	umount2(mountpoint, MNT_DETACH);
+	if (umount2(mountpoint, MNT_DETACH) && errno == EPERM)
+		unmount_by_fusermount(mountpoint);
 }
 
 int main(int argc, char **argv)

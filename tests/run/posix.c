@@ -48,6 +48,21 @@ bool is_root(void)
 	return geteuid() == 0;
 }
 
+/* Root of a container has some of them only. */
+bool may(int capability)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long effective = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return effective >> capability & 1;
+}
+
 bool lacks(const char *word)
 {
 	size_t length = strlen(word);
@@ -364,6 +379,9 @@ static const char *cannot(const struct test *test)
 		return NULL;
 	if (strstr(test->needs, "root") && !is_root())
 		return "needs root";
+	if (strstr(test->needs, "others") && is_root() && !may(CAP_SYS_PTRACE))
+		return "programs that become another user see nothing of a run without "
+		       "CAP_SYS_PTRACE";
 	char words[200], *rest = words, *word;
 	snprintf(words, sizeof(words), "%s", test->needs);
 	while ((word = strsep(&rest, ",")))

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@
 struct test {
 	const char *name;
 	void (*run)(void);
-	const char *needs; /* words: "root", or those of --without; NULL: nothing */
+	const char *needs; /* words: "root", "others", or those of --without; NULL: nothing */
 };
 
 /* Each file's cases end with a row without a name. */
@@ -84,5 +85,6 @@ const char *long_path(size_t length);
 /* Run a function in a child, as another user where uid is not 0; its exit status. */
 int in_child(uid_t uid, gid_t gid, void (*run)(void));
 bool is_root(void);
+bool may(int capability);
 
 #endif

@@ -457,7 +457,10 @@ static void splices(void)
 	FAILS(ESPIPE, splice(pipes[0], &offset, b, NULL, 100, SPLICE_F_NONBLOCK));
 	FAILS(EAGAIN, splice(pipes[0], NULL, b, NULL, 100, SPLICE_F_NONBLOCK));
 	struct iovec iov = {buf, 5};
-	IS(5, vmsplice(pipes[1], &iov, 1, 0));
+	ssize_t spliced = vmsplice(pipes[1], &iov, 1, 0);
+	if (spliced < 0 && errno == EPERM) /* by Podman's filter */
+		return;
+	IS(5, spliced);
 	IS(5, splice(pipes[0], NULL, b, NULL, 5, SPLICE_F_MOVE));
 	IS(15, stat_of("b").st_size);
 }

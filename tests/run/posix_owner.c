@@ -281,11 +281,11 @@ static void as_user_or_root(void)
 
 const struct test owner_tests[] = {
     {"owner_set", owners, "root,symlinks,chown"},
-    {"owner_set_id_bits", set_id_bits, "root,chown"},
-    {"owner_new", new_owner, "root,chown,fifo,new-owner"},
-    {"owner_permissions", permissions, "root,chown,permissions"},
-    {"owner_directory_permissions", directory_permissions, "root,chown,permissions"},
+    {"owner_set_id_bits", set_id_bits, "root,others,chown"},
+    {"owner_new", new_owner, "root,others,chown,fifo,new-owner"},
+    {"owner_permissions", permissions, "root,others,chown,permissions"},
+    {"owner_directory_permissions", directory_permissions, "root,others,chown,permissions"},
     {"owner_root_may", root_may, "root,chown"},
-    {"owner_plain_user", as_user_or_root, "permissions,new-owner"},
+    {"owner_plain_user", as_user_or_root, "others,permissions,new-owner"},
     {NULL},
 };
