@@ -6,7 +6,9 @@
  * without root) is left away.
  *
  *   confine [OPTION]... [--] COMMAND ARG...
- *     --profile=docker|podman|none   docker: also containerd's, and so Kubernetes' RuntimeDefault
+ *     --profile=docker|docker-20|podman|none
+ *                                    docker: also containerd's, and so Kubernetes' RuntimeDefault;
+ *                                    docker-20: before 23.0
  *     --user=NAME                    become NAME
  *     --without=CALL[:ARG[&MASK]=VALUE][/ERRNO]
  *                                    this fails too, with EPERM unless something else is said
@@ -61,11 +63,17 @@ static const char *const docker_refuses[] = {
     "init_module", "ioperm", "iopl", "mbind", "open_by_handle_at", "reboot", "set_mempolicy",
     "settimeofday", "vhangup",
     /* never */
-    "add_key", "io_uring_enter", "io_uring_register", "io_uring_setup", "kexec_file_load",
-    "kexec_load", "keyctl", "migrate_pages", "move_pages", "nfsservctl", "pivot_root",
-    "request_key", "swapoff", "swapon", "sysfs", "userfaultfd", "ustat", NULL};
+    "add_key", "kexec_file_load", "kexec_load", "keyctl", "migrate_pages", "move_pages",
+    "nfsservctl", "pivot_root", "request_key", "swapoff", "swapon", "sysfs", "userfaultfd", "ustat",
+    NULL};
 
-/* Podman's, CRI-O's: it lets mount and unshare pass. */
+static const char *const docker_refuses_io_uring[] = {"io_uring_enter", "io_uring_register",
+						      "io_uring_setup", NULL};
+/* Before 23.0 these, too; io_uring, which the newer ones refuse, it lets pass. */
+static const char *const docker20_refuses[] = {"process_vm_readv", "process_vm_writev",
+					       "name_to_handle_at", NULL};
+
+/* Podman's, CRI-O's: it lets mount and unshare pass; what it does not name is ENOSYS. */
 static const char *const podman_refuses[] = {"acct",
 					     "bpf",
 					     "chroot",
@@ -73,14 +81,13 @@ static const char *const podman_refuses[] = {"acct",
 					     "delete_module",
 					     "fanotify_init",
 					     "finit_module",
-					     "get_mempolicy",
 					     "init_module",
 					     "ioperm",
 					     "iopl",
 					     "kcmp",
+					     "kexec_file_load",
 					     "kexec_load",
 					     "lookup_dcookie",
-					     "mbind",
 					     "migrate_pages",
 					     "move_pages",
 					     "open_by_handle_at",
@@ -89,7 +96,6 @@ static const char *const podman_refuses[] = {"acct",
 					     "quotactl",
 					     "setdomainname",
 					     "sethostname",
-					     "set_mempolicy",
 					     "settimeofday",
 					     "swapoff",
 					     "swapon",
@@ -97,6 +103,9 @@ static const char *const podman_refuses[] = {"acct",
 					     "vhangup",
 					     "vmsplice",
 					     NULL};
+static const char *const podman_lacks[] = {
+    "add_key", "io_uring_enter", "io_uring_register", "io_uring_setup",
+    "quotactl_fd",    "request_key",       NULL};
 
 static scmp_filter_ctx filter;
 
@@ -115,24 +124,38 @@ static void refuse(const char *name, int error, unsigned n, const struct scmp_ar
 	}
 }
 
-static void add_profile(const char *name)
+static void refuse_all(const char *const *names, int error)
 {
-	const char *const *refused = !strcmp(name, "docker")   ? docker_refuses
-				     : !strcmp(name, "podman") ? podman_refuses
-							       : NULL;
+	for (; *names; names++)
+		if (seccomp_syscall_resolve_name(*names) != __NR_SCMP_ERROR)
+			refuse(*names, error, 0, NULL);
+}
+
+static void add_docker(bool old)
+{
 	const unsigned long new_namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
 					     CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
 					     CLONE_NEWCGROUP;
 
-	for (const char *const *call = refused; call && *call; call++)
-		if (seccomp_syscall_resolve_name(*call) != __NR_SCMP_ERROR)
-			refuse(*call, EPERM, 0, NULL);
-	if (refused != docker_refuses)
-		return;
+	refuse_all(docker_refuses, EPERM);
+	refuse_all(old ? docker20_refuses : docker_refuses_io_uring, EPERM);
 	refuse("clone3", ENOSYS, 0, NULL);
 	for (unsigned long bit = 1; bit <= new_namespaces; bit <<= 1)
 		if (new_namespaces & bit)
 			refuse("clone", EPERM, 1, &SCMP_A0(SCMP_CMP_MASKED_EQ, bit, bit));
+}
+
+static void add_profile(const char *name)
+{
+	if (!strcmp(name, "docker") || !strcmp(name, "docker-20")) {
+		add_docker(strcmp(name, "docker") != 0);
+	} else if (!strcmp(name, "podman")) {
+		refuse_all(podman_refuses, EPERM);
+		refuse_all(podman_lacks, ENOSYS);
+	} else if (strcmp(name, "none") != 0) {
+		errno = EINVAL;
+		die("%s", name);
+	}
 }
 
 static int errno_of(const char *name)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# container.sh PORTFIRE CONFINE [PASSTHROUGH_LL]: "portfire run" where container engines put programs (confine.c): as root
+# container.sh PORTFIRE CONFINE HOSTILE [PASSTHROUGH_LL]: "portfire run" where container engines put programs (confine.c): as root
 # without capabilities and as nobody, with single system calls missing, as on older kernels, and where it
 # can do less, or nothing: what it says then.
 confine=$(realpath "${2:?which confine?}")
-second=$(realpath "${3:-none}") # each of its threads has a channel; it need not be there
+hostile=$(realpath "${3:?which program?}")
+second=$(realpath "${4:-none}") # each of its threads has a channel; it need not be there
 [ -x "$second" ] || second=
 . "$(dirname "$0")/../tools/lib.sh"
 set_flags=0x40082104 # SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -17,7 +18,7 @@ fi
 
 # The nobody of the tests cannot reach where we are.
 chmod 755 "$work"
-cp "$portfire" "$confine" ${second:+"$second"} "$work/"
+cp "$portfire" "$confine" "$hostile" ${second:+"$second"} "$work/"
 cp "$(ldd "$portfire" | awk '/libportfire/ { print $3 }')" "$work/" &&
 	export LD_LIBRARY_PATH=$work${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
@@ -107,7 +108,7 @@ without() {
 }
 
 for user in $users; do
-	for profile in docker podman none; do
+	for profile in docker docker-20 podman none; do
 		check "$user, $profile" does_all --profile=$profile
 	done
 	check "$user, no engine" does_all --here
@@ -129,6 +130,23 @@ for user in $users; do
 	without "ioctl:1=$set_flags/EINVAL" 'seccomp:1&0x20=0x20/EINVAL' fchmodat2/ENOSYS \
 		epoll_pwait2/ENOSYS futex_waitv/ENOSYS mount_setattr/ENOSYS landlock_create_ruleset/ENOSYS
 	check "$user, docker, an old kernel" does_all --profile=docker "${options[@]}"
+done
+
+# Memory is read and written by /proc/PID/mem there, which knows of no protection. By maps, how they are told of before 6.11, and since.
+wrong_arguments() {
+	local case=bad-arguments
+	rm -rf plain src mnt && mkdir plain src mnt
+	[ "$user" = root ] || chown "$user" plain src
+	confined "$@" -- sh -c 'cd plain && HOSTILE_DIR=$PWD ../hostile bad-arguments' >plain.out 2>&1 &&
+		confined "$@" -- ./portfire run [ "$server" src mnt ] -- \
+			sh -c 'mkdir mnt/dir && cd mnt/dir && HOSTILE_DIR=$PWD ../../hostile bad-arguments' >run.out 2>&1 &&
+		same plain.out run.out && [ "$(wc -l <run.out)" -gt 1000 ]
+}
+query_maps=0xc0686611 # PROCMAP_QUERY
+for user in $users; do
+	check "$user, docker-20: wrong arguments" wrong_arguments --profile=docker-20
+	check "$user, docker-20, an old kernel: wrong arguments" wrong_arguments --profile=docker-20 \
+		--without="ioctl:1=$query_maps/ENOTTY"
 done
 
 # ---- mounting ---------------------------------------------------------------------------------
