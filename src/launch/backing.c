@@ -7,7 +7,39 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Where we get no copy of it, a look at it must do: it is opened anew as a rule. */
+/* How its descriptor was opened: O_RDONLY and so on, O_PATH; -1: there is none. */
+static int flags_of(pid_t tid, int fd)
+{
+	char path[64], line[256];
+	unsigned flags;
+	int found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)tid, fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "flags: %o", &flags) == 1)
+			found = (int)(flags & (O_ACCMODE | O_PATH));
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* May we do with it, opened anew, what its descriptor may? Not so with what was made with 0444 and
+ * is being written. */
+static bool opens_anew(const char *link, int flags)
+{
+	int fd = flags < 0 || flags & O_PATH ? -1 : open(link, flags | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || (flags >= 0 && flags & O_PATH);
+}
+
+/*
+ * Where we get no copy of it (Docker), a look at it must do, since it is opened anew as a rule. If
+ * it cannot be, the server hears of it now, and reads and writes by itself.
+ */
 static int get_fd(const struct pf__call *call, int fd)
 {
 	int copy = pf__call_get_fd(call, fd);
@@ -17,7 +49,12 @@ static int get_fd(const struct pf__call *call, int fd)
 		return copy;
 	snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)call->tid, fd);
 	copy = fd < 0 ? -1 : open(link, O_PATH | O_CLOEXEC);
-	return copy < 0 ? -EBADF : copy;
+	if (copy < 0)
+		return -EBADF;
+	if (opens_anew(link, flags_of(call->tid, fd)))
+		return copy;
+	close(copy);
+	return -EPERM;
 }
 
 /* Who it acts as, and what it may do: from /proc/PID/status. */
