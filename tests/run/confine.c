@@ -103,9 +103,13 @@ static const char *const podman_refuses[] = {"acct",
 					     "vhangup",
 					     "vmsplice",
 					     NULL};
-static const char *const podman_lacks[] = {
-    "add_key", "io_uring_enter", "io_uring_register", "io_uring_setup",
-    "quotactl_fd",    "request_key",       NULL};
+static const char *const podman_lacks[] = {"add_key",
+					   "io_uring_enter",
+					   "io_uring_register",
+					   "io_uring_setup",
+					   "quotactl_fd",
+					   "request_key",
+					   NULL};
 
 static scmp_filter_ctx filter;
 
