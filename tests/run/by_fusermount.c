@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,11 +35,14 @@ static _Noreturn void run_fusermount(int socket, const char *mountpoint, const c
 	_exit(127);
 }
 
-int mount_by_fusermount(const char *mountpoint, const char *options)
+int mount_by_fusermount(const char *dir, const char *mountpoint, const char *more_options)
 {
+	char options[8192];
 	int ends[2], device;
 	pid_t pid;
 
+	snprintf(options, sizeof options, "default_permissions,subtype=passthrough,fsname=%s%s",
+		 dir, more_options);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
 		return -1;
 	pid = fork();
@@ -54,8 +58,10 @@ int mount_by_fusermount(const char *mountpoint, const char *options)
 	return device;
 }
 
-void unmount_by_fusermount(const char *mountpoint)
+void unmount_anyhow(const char *mountpoint)
 {
+	if (umount2(mountpoint, MNT_DETACH) == 0 || errno != EPERM)
+		return;
 	if (fork() == 0) {
 		execlp("fusermount3", "fusermount3", "-uz", mountpoint, (char *)NULL);
 		_exit(127);

@@ -3,8 +3,8 @@
 #define TESTS_RUN_BY_FUSERMOUNT_H
 
 /* The device, or -1 and errno. */
-int mount_by_fusermount(const char *mountpoint, const char *options);
-/* Lazily; for a signal's handler, too. */
-void unmount_by_fusermount(const char *mountpoint);
+int mount_by_fusermount(const char *dir, const char *mountpoint, const char *more_options);
+/* Lazily, by fusermount3 where umount2() is refused; for a signal's handler, too. */
+void unmount_anyhow(const char *mountpoint);
 
 #endif

@@ -756,17 +756,13 @@ static int do_mount(const char *dir)
 	if (errno != EPERM)
 		return -1;
 	close(device);
-	snprintf(text, sizeof text, "default_permissions,subtype=passthrough,fsname=%s%s", dir,
-		 mount_options);
-	device = mount_by_fusermount(mountpoint, text);
-	return device;
+	return device = mount_by_fusermount(dir, mountpoint, mount_options);
 }
 
 static void unmount(int sig)
 {
 	(void)sig;
-	if (umount2(mountpoint, MNT_DETACH) && errno == EPERM)
-		unmount_by_fusermount(mountpoint);
+	unmount_anyhow(mountpoint);
 }
 
 int main(int argc, char **argv)
