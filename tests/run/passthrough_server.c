@@ -753,10 +753,8 @@ static int do_mount(const char *dir)
 		 geteuid(), getegid(), mount_options);
 	if (!mount(dir, mountpoint, "fuse.passthrough", MS_NOSUID | MS_NODEV, text))
 		return 0;
-	if (errno != EPERM)
-		return -1;
 	close(device);
-	return device = mount_by_fusermount(dir, mountpoint, mount_options);
+	return device = errno == EPERM ? mount_by_fusermount(dir, mountpoint, mount_options) : -1;
 }
 
 static void unmount(int sig)
