@@ -103,13 +103,13 @@ struct pf_options {
 	 * FOPEN_DIRECT_IO, AUTO_INVAL_DATA, notifications); cache says what is done where the
 	 * server says nothing.
 	 */
-	int cache;                /* PF_CACHE_AUTO, PF_CACHE_NONE, PF_CACHE_ALWAYS */
-	int no_writeback;         /* never offer WRITEBACK_CACHE: each write reaches the server */
-	uint64_t cache_bytes;     /* file data kept in memory at most; 0: a quarter of RAM. At least
-				   * 1 MiB. */
-	uint64_t dirty_bytes;     /* of it not yet written back at most: writers wait beyond. 0: an
-				   * eighth of cache_bytes, at most 256 MiB. At most half of
-				   * cache_bytes, at least 256 KiB. */
+	int cache;            /* PF_CACHE_AUTO, PF_CACHE_NONE, PF_CACHE_ALWAYS */
+	int no_writeback;     /* never offer WRITEBACK_CACHE: each write reaches the server */
+	uint64_t cache_bytes; /* file data kept in memory at most; 0: a quarter of RAM, or of what
+			       * the control group allows. At least 1 MiB. */
+	uint64_t dirty_bytes; /* of it not yet written back at most: writers wait beyond. 0: an
+			       * eighth of cache_bytes, at most 256 MiB. At most half of
+			       * cache_bytes, at least 256 KiB. */
 	uint32_t dirty_expire_ms; /* data that waits longer is written back; 0: 5,000 */
 };
 

@@ -4,20 +4,13 @@
 #include "base/alloc.h"
 #include "base/arith.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include <errno.h>
 #include <portfire/portfire.h>
-#include <unistd.h>
 
 #define DIRTY_EXPIRE_MS 5000
 #define MAX_DIRTY_BYTES (256ull << 20)
 #define MIN_DIRTY_PAGES 64u
-
-static uint64_t default_cache_bytes(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages / 4 * (uint64_t)size : 256ull << 20;
-}
 
 static void set_limits(struct pf__io *io)
 {
@@ -25,7 +18,7 @@ static void set_limits(struct pf__io *io)
 	uint64_t dirty;
 
 	if (!c->cache_bytes)
-		c->cache_bytes = default_cache_bytes();
+		c->cache_bytes = pf__memory() / 4;
 	c->cache_bytes = pf__max_u64(c->cache_bytes, 1 << 20);
 	if (!c->dirty_expire_ms)
 		c->dirty_expire_ms = DIRTY_EXPIRE_MS;
