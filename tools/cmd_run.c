@@ -21,15 +21,26 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { GRACE_MS = 5000 }; /* between SIGTERM and SIGKILL */
 
-enum { OPTION_HOLD = 1, OPTION_KILL, OPTION_PRELOAD, OPTION_NO_PRELOAD, OPTION_WAIT };
+enum {
+	OPTION_HOLD = 1,
+	OPTION_HOLD_DIR,
+	OPTION_HOLD_TOTAL,
+	OPTION_KILL,
+	OPTION_PRELOAD,
+	OPTION_NO_PRELOAD,
+	OPTION_WAIT
+};
 
 static const struct option long_options[] = {
+    {"hold-dir", required_argument, NULL, OPTION_HOLD_DIR},
     {"hold-size", required_argument, NULL, OPTION_HOLD},
+    {"hold-total", required_argument, NULL, OPTION_HOLD_TOTAL},
     {"kill-on-exit", no_argument, NULL, OPTION_KILL},
     {"no-preload", no_argument, NULL, OPTION_NO_PRELOAD},
     {"preload", no_argument, NULL, OPTION_PRELOAD},
@@ -38,7 +49,8 @@ static const struct option long_options[] = {
 };
 
 static struct {
-	uint64_t hold_bytes;
+	uint64_t hold_bytes, hold_total;
+	const char *hold_dir;
 	enum preload preload;
 	bool kill, wait;
 } options;
@@ -301,6 +313,8 @@ static int set_up(struct job *job, char **words, size_t n)
 	int preload = preload_find(options.preload, library);
 	const struct pf__run_config config = {.options = &session->options,
 					      .hold_bytes = options.hold_bytes,
+					      .hold_total = options.hold_total,
+					      .hold_dir = options.hold_dir,
 					      .preload = preload > 0,
 					      .say = say,
 					      .interrupted = interrupted};
@@ -507,9 +521,32 @@ static int before(struct session *session, char **words, size_t n)
 	}
 }
 
+static int size_option(const char *name, const char *arg, uint64_t *bytes)
+{
+	if (text_bytes(arg, bytes))
+		return 0;
+	return complain_usage("%s wants bytes, as in 64M, not '%s'", name, arg);
+}
+
+static int directory_option(const char *arg)
+{
+	struct stat st;
+
+	/* We do not stay where we are. */
+	options.hold_dir = strcmp(arg, "none") == 0 ? "none" : realpath(arg, NULL);
+	if (options.hold_dir &&
+	    (*options.hold_dir != '/' || (stat(options.hold_dir, &st) == 0 && S_ISDIR(st.st_mode))))
+		return 0;
+	return complain_usage("--hold-dir wants a directory, or 'none', not '%s'", arg);
+}
+
 static int option(int opt, const char *arg)
 {
 	switch (opt) {
+	case OPTION_HOLD_DIR:
+		return directory_option(arg);
+	case OPTION_HOLD_TOTAL:
+		return size_option("--hold-total", arg, &options.hold_total);
 	case OPTION_KILL:
 		options.kill = true;
 		return 0;
@@ -523,9 +560,7 @@ static int option(int opt, const char *arg)
 		options.wait = true;
 		return 0;
 	default:
-		if (text_bytes(arg, &options.hold_bytes))
-			return 0;
-		return complain_usage("--hold-size wants bytes, as in 64M, not '%s'", arg);
+		return size_option("--hold-size", arg, &options.hold_bytes);
 	}
 }
 
@@ -534,7 +569,9 @@ const struct command command_run = {
     .summary = "Run a program that sees the files of servers as if they were mounted",
     .usage = "[OPTION]... [ SERVER ARG... ]... [--] [PROGRAM ARG...]",
     .help =
+	"      --hold-dir=DIR         where on disk what is written is held, or 'none'\n"
 	"      --hold-size=SIZE       the largest file that is held in memory for the program\n"
+	"      --hold-total=SIZE      what all files that are held in memory may take\n"
 	"      --kill-on-exit         end what the program leaves behind, when it ends\n"
 	"      --no-preload           load no library into the programs to make them faster\n"
 	"      --preload              load it, where it could not be taken away from those that\n"

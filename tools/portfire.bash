@@ -27,7 +27,7 @@ _portfire_options() {
 			--no-dereference --force --no-clobber --no-target-directory --verbose
 			--jobs --sparse=auto --sparse=always --sparse=never --no-progress $common"
 		;;
-	run) echo "--hold-size= --kill-on-exit --no-preload --preload --wait $common" ;;
+	run) echo "--hold-dir= --hold-size= --hold-total= --kill-on-exit --no-preload --preload --wait $common" ;;
 	info) echo "--json $common" ;;
 	bench)
 		echo "--file --write --size --quick --seconds --row --json --svg $common"

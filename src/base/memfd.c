@@ -9,13 +9,23 @@
 #endif
 
 /* Unasked-for, vm.memfd_noexec=1 makes them not executable; 2 forbids executable ones. */
-int pf__memfd(const char *name)
+static int create(const char *name, unsigned flags)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
+	int fd = memfd_create(name, flags | MFD_EXEC);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC);
+		fd = memfd_create(name, flags);
 	else if (fd < 0 && errno == EACCES)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+		fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 	return fd;
+}
+
+int pf__memfd(const char *name)
+{
+	return create(name, MFD_CLOEXEC);
+}
+
+int pf__memfd_sealable(const char *name)
+{
+	return create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }

@@ -6,5 +6,7 @@
 /* Close-on-exec; can be executed, unless that is forbidden. -1 with errno, as from memfd_create().
  */
 int pf__memfd(const char *name);
+/* One that takes seals. */
+int pf__memfd_sealable(const char *name);
 
 #endif

@@ -176,10 +176,12 @@ struct directory {
 };
 static struct directory directories[DIRECTORIES]; /* the first: the working directory */
 
-static bool is_ours(const struct pf__shared *s, uint64_t dev)
+/* On a disk there are others' files, too; they have names. */
+static bool is_ours(const struct pf__shared *s, const struct stat *st)
 {
-	return dev == s->private || dev == s->memfd ||
-	       dev == atomic_load_explicit(&s->disk, memory_order_relaxed);
+	return st->st_dev == s->private || st->st_dev == s->memfd ||
+	       (st->st_dev == atomic_load_explicit(&s->disk, memory_order_relaxed) &&
+		S_ISREG(st->st_mode) && st->st_nlink == 0);
 }
 
 /* Ours it is called what the run says; the kernel would name what stands for it. */
@@ -195,7 +197,7 @@ static ssize_t ask_cwd(const struct pf__shared *s, char *text)
 	return n > 1 && text[0] == '/' ? n - 1 : -1;
 }
 
-static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *text)
+static ssize_t ask_fd(const struct pf__shared *s, int fd, const struct stat *st, char *text)
 {
 	/* Threads may have descriptors of their own. */
 	char name[40] = "/proc/thread-self/fd/", digits[12];
@@ -209,7 +211,7 @@ static ssize_t ask_fd(const struct pf__shared *s, int fd, uint64_t dev, char *te
 	while (n)
 		name[k++] = digits[--n];
 	name[k] = '\0';
-	got = pf__call(!is_ours(s, dev), SYS_readlinkat, AT_FDCWD, (long)name, (long)text,
+	got = pf__call(!is_ours(s, st), SYS_readlinkat, AT_FDCWD, (long)name, (long)text,
 		       PF_TEXT_MAX, 0);
 	errno = error;
 	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
@@ -249,7 +251,7 @@ static bool refresh(const struct pf__shared *s, struct directory *d, int fd, con
 	d->len = 0;
 	if (d->calls++ < ASK_AFTER && fd == AT_FDCWD)
 		return false;
-	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st->st_dev, d->text);
+	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st, d->text);
 	if (n <= 0 || !is_still(fd, st))
 		return false;
 	d->places = places;
@@ -361,7 +363,7 @@ bool pf__see_fd(const struct pf__shared *s, int fd, struct stat *st)
 		return false;
 	if (PF_PASS(SYS_fstat, fd, (long)st, 0, 0, 0) < 0)
 		return false;
-	if (pf__shared_idle(s) || !is_ours(s, st->st_dev))
+	if (pf__shared_idle(s) || !is_ours(s, st))
 		return true;
 	/* A stand-in. Once it was read the server is asked for the time of last access. */
 	if (!S_ISREG(st->st_mode) || st->st_atim.tv_sec != PF_UNREAD_SEC ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the server has of a file that programs write to: of each block a sum of 128 bits, in a memfd
- * that is as sparse as the file. No sum: the server has zeros there, or nothing (behind base_size).
+ * What the server has of a file that programs write to: of each block a sum of 128 bits, in a file
+ * that is as sparse as the one itself, and lies where that lies. No sum: the server has zeros
+ * there, or nothing (behind base_size).
  *
  * Two contents of a block have the same sum once in 2^128; the sums are seeded for each run.
  */
@@ -35,7 +36,7 @@ static int write_sums(const struct object *o, size_t block, const struct pf__sum
 {
 	ssize_t size = (ssize_t)(n * sizeof *sums);
 
-	return pwrite(o->base, sums, (size_t)size, (off_t)(block * sizeof *sums)) != size ? -ENOMEM
+	return pwrite(o->base, sums, (size_t)size, (off_t)(block * sizeof *sums)) != size ? -ENOSPC
 											  : 0;
 }
 
@@ -48,6 +49,8 @@ int base_note(struct object *o, size_t at, const struct pf__sum *sums, size_t n)
 {
 	if (o->base < 0 && are_zero(sums, n))
 		return 0;
+	if (o->base < 0 && o->on_disk)
+		o->base = disk_take(o->run);
 	if (o->base < 0)
 		o->base = pf__memfd("portfire base");
 	return o->base < 0 ? -errno : write_sums(o, at / BASE_BLOCK, sums, n);
@@ -142,7 +145,9 @@ off_t base_next_data(const struct object *o, off_t at, off_t end)
 
 void base_close(struct object *o)
 {
-	if (o->base >= 0)
+	if (o->base >= 0 && o->on_disk)
+		disk_give(o->run, pf__take(o->base, -1));
+	else if (o->base >= 0)
 		close(pf__take(o->base, -1));
 	o->base_size = 0;
 }

@@ -94,6 +94,12 @@ int object_for_exec(struct job *j, struct place *p, struct object **out)
 		err = -ETXTBSY;
 	if (!err)
 		err = object_of_file(j->r, p->m, file, p->path, false, &o);
+	if (!err)
+		err = stand_in_for_exec(o);
+	if (err > 0) {
+		o = NULL;
+		err = object_of_file(j->r, p->m, file, p->path, false, &o);
+	}
 	if (!err) {
 		pthread_mutex_lock(&o->lock);
 		o->exec = true;

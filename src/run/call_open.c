@@ -130,6 +130,8 @@ int held_fd(struct job *j, struct object *o, struct pf_file *file, int flags)
 	int err, fd = -1;
 
 	pthread_mutex_lock(&o->lock);
+	if ((flags & O_ACCMODE) != O_WRONLY)
+		o->mappable = true;
 	err = fill(j, o, file, flags);
 	if (err) {
 		pf_close(file);
@@ -163,7 +165,7 @@ static int64_t give_file(struct job *j, struct object *o, struct pf_file *file, 
 	if (turn)
 		pthread_rwlock_unlock(turn);
 	atomic_fetch_sub(&o->holders, 1);
-	if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY)
+	if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY && !o->on_disk)
 		shared_show_held(j, o);
 	return give_fd(j, o, fd, flags);
 }
@@ -420,6 +422,7 @@ static int64_t open_again(struct job *j, struct place *p, int flags, mode_t mode
 	if (o->native)
 		return give_fd(j, o, native_reopen(o, flags), flags);
 	pthread_mutex_lock(&o->lock);
+	o->mappable = true;
 	fd = !o->held ? -ENOENT
 	     : (flags & O_ACCMODE) == O_RDONLY || o->written
 		 ? hold_reopen(o, flags & ~(O_CREAT | O_EXCL))

@@ -28,6 +28,7 @@
 #define QUICK_MS     100
 #define READERS_MS   20 /* how long those that were only read stay open at the server */
 #define AGAIN_MS     50
+#define SHARE        10 /* of the time that looking through a file may take: one part */
 #define UNSEEN_MS    20 /* how far a file's mtime may move at close, if nobody has asked for it */
 
 /* ---- the base -------------------------------------------------------------------------------- */
@@ -105,7 +106,9 @@ int flush_begin(struct object *o)
 	if (err)
 		return err;
 	o->written = true;
+	o->compare_next = 0;
 	atomic_fetch_add(&o->run->n_written, 1);
+	atomic_fetch_add(&o->run->n_in_memory, !o->on_disk);
 	shared_busy(o->run, 1);
 	return 0;
 }
@@ -186,10 +189,9 @@ static off_t next_difference(const struct object *o, off_t at, off_t size)
 	return ours < base ? ours : base;
 }
 
-static int send_data(struct object *o, off_t size, bool last)
+static int send_data(struct object *o, off_t at, off_t size, bool last)
 {
 	PF_AUTO_FREE struct piece *p = pf__malloc(sizeof *p);
-	off_t at = 0;
 	int err = p ? 0 : -ENOMEM;
 
 	if (p)
@@ -268,7 +270,7 @@ static int send_all(struct object *o, bool last)
 		return -errno;
 	err = (size_t)st.st_size < o->base_size ? send_size(o, st.st_size) : 0;
 	if (!err)
-		err = send_data(o, st.st_size, last);
+		err = send_data(o, 0, st.st_size, last);
 	if (!err)
 		err = send_size(o, st.st_size);
 	if (!err) {
@@ -276,6 +278,26 @@ static int send_all(struct object *o, bool last)
 		o->compared_size = st.st_size;
 		o->compared_mtime = st.st_mtim;
 	}
+	return err;
+}
+
+/*
+ * By the timer: a large file that grows is not looked through from its beginning each second, but
+ * for a tenth of the time at most. What is behind the end of what the server has is new.
+ */
+static int send_in_time(struct object *o)
+{
+	int64_t began = run_now_ms();
+	struct stat st;
+	int err;
+
+	if (began < o->compare_next && fstat(o->fd, &st) == 0) {
+		off_t from = (off_t)(o->base_size - o->base_size % BLOCK);
+
+		return st.st_size > from ? send_data(o, from, st.st_size, false) : 0;
+	}
+	err = send_all(o, false);
+	o->compare_next = run_now_ms() + (run_now_ms() - began) * (SHARE - 1);
 	return err;
 }
 
@@ -333,20 +355,63 @@ static int copy_out(const struct object *o, int to)
 	return ftruncate(to, st.st_size) < 0 && errno != EFBIG ? -errno : 0;
 }
 
-static void keep(struct object *o, int why)
+static int keep_copy(const struct object *o, const char *path, char *name)
 {
-	const char *dir = getenv("TMPDIR"), *base;
-	char path[PATH_MAX], name[PATH_MAX];
+	const char *dir = getenv("TMPDIR"), *base = strrchr(path, '/');
 	int fd, err;
 
-	object_path(o, path, sizeof path);
-	base = strrchr(path, '/');
-	snprintf(name, sizeof name, "%s/portfire-%.100s-XXXXXX", dir && *dir ? dir : "/tmp",
+	snprintf(name, PATH_MAX, "%s/portfire-%.100s-XXXXXX", dir && *dir ? dir : "/tmp",
 		 base && base[1] ? base + 1 : "file");
 	fd = mkostemp(name, O_CLOEXEC);
 	err = fd < 0 ? -errno : copy_out(o, fd);
 	if (fd >= 0)
 		close(fd);
+	if (err && fd >= 0)
+		unlink(name);
+	return err;
+}
+
+/* The file itself gets a name, where there is no room for it twice. */
+static int keep_itself(struct object *o, const char *path, char *name)
+{
+	const char *base = strrchr(path, '/');
+	char link[32];
+	int err = -EEXIST;
+
+	if (!o->on_disk)
+		return -ENOSPC;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
+	for (unsigned i = 0; i < 1000 && err == -EEXIST; i++) {
+		snprintf(name, PATH_MAX, "%s/portfire-%.100s-%d-%u", o->run->disk.path,
+			 base && base[1] ? base + 1 : "file", (int)getpid(), i);
+		err = linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	}
+	if (!err)
+		fchmod(o->fd, 0600);
+	o->kept = !err;
+	return err;
+}
+
+static bool is_large(const struct object *o)
+{
+	struct stat st;
+
+	return !fstat(o->fd, &st) && (uint64_t)st.st_blocks * 512 > o->run->hold_bytes;
+}
+
+static void keep(struct object *o, int why)
+{
+	char path[PATH_MAX], name[PATH_MAX], other[PATH_MAX];
+	int err;
+
+	object_path(o, path, sizeof path);
+	err = is_large(o) ? keep_itself(o, path, name) : -EFBIG;
+	if (err)
+		err = keep_copy(o, path, name);
+	if (err && !keep_itself(o, path, other)) {
+		strcpy(name, other);
+		err = 0;
+	}
 	atomic_fetch_add(&o->run->lost, 1);
 	if (err)
 		run_say(o->run, "%s: could not be written back (%s) and not be kept in %s (%s)",
@@ -385,6 +450,7 @@ static void end_writing(struct object *o)
 	}
 	o->written = false;
 	atomic_fetch_sub(&o->run->n_written, 1);
+	atomic_fetch_sub(&o->run->n_in_memory, !o->on_disk);
 	shared_busy(o->run, -1);
 	base_close(o);
 	o->held = false; /* the next open looks at what the server has now */
@@ -453,6 +519,7 @@ static void settle(struct pf__run *r, struct object *o)
 	pthread_cond_broadcast(&r->settled);
 	if (open && run_now_ms() - o->told < AGAIN_MS)
 		return;
+	atomic_store(&o->is_closing, false);
 	pf__list_del(&o->closing);
 	atomic_fetch_sub(&r->n_closing, 1);
 	pthread_mutex_unlock(&r->flush_lock);
@@ -520,6 +587,7 @@ static void drain(struct pf__run *r, bool writes)
 				continue;
 			}
 			pf__list_add_tail(&r->closing, &o->closing);
+			atomic_store(&o->is_closing, true);
 			atomic_fetch_add(&r->n_closing, 1);
 		}
 	}
@@ -621,7 +689,8 @@ static struct object *next_written(struct pf__run *r, const struct mount *m, uns
 	return found;
 }
 
-static int flush_each(struct pf__run *r, struct mount *m, bool all)
+/* all: whatever it takes; mapped: also what seems unchanged. */
+static int flush_each(struct pf__run *r, struct mount *m, bool all, bool mapped)
 {
 	unsigned round = atomic_fetch_add(&r->round, 1) + 1;
 	int first = 0;
@@ -632,7 +701,11 @@ static int flush_each(struct pf__run *r, struct mount *m, bool all)
 
 		flush_if_closed(o);
 		pthread_mutex_lock(&o->lock);
-		err = all || !seems_unchanged(o) ? flush_object(o) : 0;
+		err = 0;
+		if (all)
+			err = flush_object(o);
+		else if (o->written && o->writer && (mapped || !seems_unchanged(o)))
+			err = send_in_time(o);
 		if (err && !o->error)
 			o->error = err;
 		pthread_mutex_unlock(&o->lock);
@@ -646,7 +719,7 @@ int flush_all(struct pf__run *r, struct mount *m)
 {
 	flush_closed_at(r, m);
 	locks_settle_now(r);
-	return flush_each(r, m, true);
+	return flush_each(r, m, true, true);
 }
 
 static void wake(struct pf__run *r)
@@ -686,12 +759,13 @@ static void *flush_loop(void *arg)
 		if (p[1].revents & POLLIN)
 			(void)!read(r->flush_wake, &(uint64_t){0}, sizeof(uint64_t));
 		flush_closed(r);
+		limit_look(r);
 		native = native_settle(r);
 		if (run_now_ms() < next)
 			continue;
 		next = run_now_ms() + TIMER_MS;
 		if (hold_any_written(r))
-			flush_each(r, NULL, ++turn % MAPPED_TURNS == 0);
+			flush_each(r, NULL, false, ++turn % MAPPED_TURNS == 0);
 		if (r->n_objects > 512)
 			objects_sweep(r, NULL);
 	}

@@ -54,12 +54,12 @@ static bool lease(int fd, int kind)
 
 bool hold_has_writers(const struct object *o)
 {
-	return !lease(o->fd, F_RDLCK);
+	return !lease(o->fd, F_RDLCK) || disk_is_mapped(o, true);
 }
 
 bool hold_in_use(const struct object *o)
 {
-	return !lease(o->fd, F_WRLCK);
+	return !lease(o->fd, F_WRLCK) || disk_is_mapped(o, false);
 }
 
 /* A memfd's atime changes with every read and mmap; no program sees it, so it has a mark of ours. A
@@ -113,7 +113,7 @@ struct filling {
 	const struct object *o;
 	int64_t began;
 	bool said, sparse;
-	int memfd;
+	int memfd; /* or a file on disk */
 	struct pf_file *file;
 	char *buf;
 	size_t piece;
@@ -135,6 +135,26 @@ static int look_around(struct filling *f, uint64_t size)
 	return 0;
 }
 
+/* 0, or -ENOSPC and the like: then the user is told what it is that has no room. */
+static int put(struct filling *f, size_t size, off_t at)
+{
+	char path[PATH_MAX];
+
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pwrite(f->memfd, f->buf + done, size - done, at + (off_t)done);
+		int err = n < 0 ? -errno : -ENOSPC;
+
+		if (n <= 0) {
+			object_path((struct object *)(uintptr_t)f->o, path, sizeof path);
+			run_say(f->o->run, "%s: there is no room for a copy of it (%s): %s", path,
+				f->o->on_disk ? f->o->run->disk.path : "memory", strerror(-err));
+			return err;
+		}
+		done += (size_t)n;
+	}
+	return 0;
+}
+
 /* From at to end, or what end of file comes first. Where it ended, or negative errno. */
 static int64_t read_range(struct filling *f, uint64_t at, uint64_t end)
 {
@@ -144,9 +164,12 @@ static int64_t read_range(struct filling *f, uint64_t at, uint64_t end)
 
 		if (n < 0)
 			return n;
-		if (n > 0 && !(f->sparse && is_zero(f->buf, (size_t)n)) &&
-		    pwrite(f->memfd, f->buf, (size_t)n, (off_t)at) != n)
-			return -ENOMEM;
+		if (n > 0 && !(f->sparse && is_zero(f->buf, (size_t)n))) {
+			int err = put(f, (size_t)n, (off_t)at);
+
+			if (err)
+				return err;
+		}
 		at += (uint64_t)n;
 		if (n == 0)
 			break;

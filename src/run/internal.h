@@ -137,7 +137,12 @@ struct object {
 	_Atomic int holders;    /* who are about to fill it */
 	_Atomic bool written;   /* it was given out for writing and may differ */
 	_Atomic bool as_path;   /* given out as O_PATH, which leases do not see */
-	bool on_disk;           /* too large for memory: the stand-in is a file without a name */
+	bool on_disk;           /* the stand-in is a file without a name (disk.c) */
+	_Atomic bool mappable;  /* it was given out for reading, by which it may be mapped */
+	_Atomic bool sealed;    /* it takes no more (limit.c) */
+	bool kept;              /* it is the file in which its data is kept (flush.c) */
+	bool aside;             /* further opens get another object; run->objects_lock */
+	uint64_t in_memory;     /* bytes, of one that is held for reading */
 	bool exec;              /* has a name to be executed by */
 	bool native;            /* the stand-in is the file that its server passes through to */
 	_Atomic bool unwritten; /* native: nobody has it open for writing any more */
@@ -147,6 +152,7 @@ struct object {
 	struct pf_file *writer;          /* and take what was written */
 	int base;                        /* what the server has of a written file (base.c); -1 */
 	size_t base_size;
+	int64_t compare_next;         /* ms; when the timer may look through all of it again */
 	struct timespec mtime, ctime; /* the server's, when what is held was compared to it last */
 	off_t known_size;             /* and its size; what has the same is the same, */
 	bool known;                   /* if so: its times were not too new to tell */
@@ -158,6 +164,7 @@ struct object {
 	off_t compared_size; /* when all of it was compared last */
 	struct timespec compared_mtime;
 	struct pf__list closing; /* run->closing; run->flush_lock */
+	_Atomic bool is_closing; /* it is in there, and that has a reference */
 	int64_t told;            /* ms; of a close; the same */
 	int64_t settling;        /* ms; somebody does since then; 0: nobody; the same */
 	unsigned looked;         /* by this round of settle_all(); the same */
@@ -215,6 +222,17 @@ bool objects_full(const struct pf__run *r);
 void object_drop(struct object *o);
 /* Forget those that nobody has open. m: of that mount alone, NULL: all. How many are left. */
 unsigned objects_sweep(struct pf__run *r, struct mount *m);
+
+/* ---- what stands for a regular file (stand_in.c) --------------------------------------------- */
+
+/* For an object that is made for file. empty: a placeholder. 0 or negative errno. */
+int stand_in_make(struct object *o, struct pf_file *file, bool empty);
+void stand_in_free(struct object *o);
+/* Is it of no use to who has opened file (it is in memory and will be written to, say), and does
+ * nobody have it? Then the next one gets another object. The reference goes if so. */
+bool stand_in_set_aside(struct object *o, struct pf_file *file);
+/* The same for who executes it, of a disk where nothing runs. 0, 1: set aside, or -ETXTBSY. */
+int stand_in_for_exec(struct object *o);
 
 /* The object of what file is open on by passthrough. 0 or errno. */
 int object_of_native(struct pf__run *r, struct mount *m, struct pf_file *file, const char *path,
@@ -332,6 +350,32 @@ bool is_lock(const struct pf__call *call);
 int64_t do_lock(struct job *j);
 /* What is held of o is what the server has, of which it has said this. Under o->lock. */
 void lock_data_is(struct object *o, const struct stat *st);
+
+/* ---- files without a name (disk.c), and how much memory the others take (limit.c) ------------ */
+
+#define SPARES 32 /* that are kept to be used again */
+
+struct held_disk {
+	int dir; /* -1: there is none that will do */
+	const char *path;
+	dev_t dev;
+	bool sees_mappings; /* leases tell of them */
+	bool runs;          /* it is not mounted noexec */
+};
+
+void disk_init(struct pf__run *r);
+void disk_close(struct pf__run *r);
+/* An empty file that may be read and written. Negative errno: there is no disk, or no room. */
+int disk_take(struct pf__run *r);
+/* Such a file is not needed any more, and nobody else has it open. */
+void disk_give(struct pf__run *r, int fd);
+bool disk_can(uint64_t size);      /* have a file of so many bytes */
+bool disk_runs(struct pf__run *r); /* programs, from it; false: or there is none */
+bool disk_has_room(struct pf__run *r);
+/* Is it mapped where leases do not tell? writable: by who may write to it. */
+bool disk_is_mapped(const struct object *o, bool writable);
+/* Do programs' files take too much of it? Every few milliseconds. */
+void limit_look(struct pf__run *r);
 
 /* ---- patience.c ------------------------------------------------------------------------------ */
 
@@ -623,8 +667,18 @@ struct pf__run {
 	struct pf_options options; /* for what is mounted inside */
 	struct pf__supervisor *s;
 	struct pf__devices *devices;
-	uint64_t hold_bytes;
+	uint64_t hold_bytes;      /* of one file in memory */
+	uint64_t hold_total;      /* of all of them */
 	_Atomic unsigned max_fds; /* that objects may have */
+	pthread_mutex_t disk_lock;
+	bool disk_looked;      /* for a directory; disk_lock, as the following */
+	struct held_disk disk; /* constant from then on */
+	int spare[SPARES];
+	unsigned n_spare;
+	int64_t disk_checked; /* ms; is there room? */
+	bool disk_full;
+	_Atomic unsigned n_in_memory;     /* objects that are written there */
+	_Atomic uint64_t bytes_in_memory; /* of those that are read */
 	pthread_rwlock_t mounts_lock;
 	struct pf__list mounts;
 	struct former former[16]; /* mounts_lock */

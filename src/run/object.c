@@ -23,9 +23,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What must be held though it is larger than files are held as a rule (placeholder.c) is held in
- * memory if it is not that many times as large. */
-#define MEMORY        4
 #define SWEEP_KEEP_MS 100   /* before the sweep began: our clock is a coarse one */
 #define FULL_MS       1000  /* until another look for what is not in use, when all is */
 #define ERROR_KEEP_MS 60000 /* an error that nobody has been told of */
@@ -100,7 +97,7 @@ static struct object *find_inode(struct pf__run *r, const void *inode)
 	pf__list_for_each (pos, head) {
 		struct object *o = pf__list_entry(pos, struct object, by_inode);
 
-		if (o->inode == inode && !o->through && !o->native) {
+		if (o->inode == inode && !o->through && !o->native && !o->aside) {
 			atomic_fetch_add(&o->refs, 1);
 			return o;
 		}
@@ -167,60 +164,6 @@ void object_put(struct object *o)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static int open_memfd(const struct object *o)
-{
-	char name[128];
-	const char *base = strrchr(o->path, '/');
-
-	snprintf(name, sizeof name, "portfire:%.100s", base ? base + 1 : o->path);
-	return pf__memfd(name);
-}
-
-static int open_on_disk(struct object *o)
-{
-	const char *dir = getenv("TMPDIR");
-	struct stat st;
-	int fd = open(dir && *dir ? dir : "/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fd;
-	atomic_store(&o->run->shared->disk, st.st_dev);
-	o->on_disk = true;
-	return fd;
-}
-
-static int make_file(struct object *o, struct pf_file *file, bool empty)
-{
-	char link[32];
-	struct stat st;
-	int fd = -1;
-
-	if (o->kind == OBJECT_FILE && !empty && !pf_fstat(file, &st) && st.st_size > 0 &&
-	    (uint64_t)st.st_size / MEMORY > o->run->hold_bytes &&
-	    (uint64_t)st.st_blocks * 512 / MEMORY > o->run->hold_bytes)
-		fd = open_on_disk(o);
-	if (fd < 0)
-		fd = open_memfd(o);
-	if (fd < 0)
-		return -errno;
-	/* Who may open it was asked before. A memfd is for all from the start. */
-	if (o->on_disk)
-		fchmod(fd, 0777);
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	o->fd = open(link, O_RDONLY | O_CLOEXEC);
-	if (o->fd < 0) {
-		close(fd);
-		return -errno;
-	}
-	if (empty)
-		close(fd);
-	else
-		o->fresh = fd;
-	/* Should an open meet a lease of ours (hold.c): not SIGIO, which would end us. */
-	fcntl(o->fd, F_SETSIG, SIGURG);
-	return 0;
-}
-
 static int make_native(struct object *o, const struct pf_file *file)
 {
 	o->fd = fd_reopen(pf__file_backing(file), O_PATH);
@@ -278,7 +221,7 @@ static int make_stand_in(struct object *o, struct pf_file *file, unsigned what)
 		shared_busy(o->run, 1);
 	err = o->kind == OBJECT_DIR ? make_directory(o)
 	      : o->native           ? make_native(o, file)
-				    : make_file(o, file, what & FOR_PLACEHOLDER);
+				    : stand_in_make(o, file, what & FOR_PLACEHOLDER);
 	if (err)
 		return err;
 	if (fstat(o->fd, &st) < 0)
@@ -330,10 +273,7 @@ void object_free(struct object *o)
 	for (int i = 0; i < 2; i++) /* else they would stay as long as the backing file */
 		if (o->native && o->watch[i] >= 0)
 			inotify_rm_watch(r->inotify[i], o->watch[i]);
-	if (o->fd >= 0)
-		close(o->fd);
-	if (o->fresh >= 0)
-		close(o->fresh);
+	stand_in_free(o);
 	if (o->kind == OBJECT_DIR) /* programs may remember what it is called, by its number */
 		atomic_fetch_add(&r->shared->dirs, 1);
 	if (o->kind == OBJECT_DIR && o->private_number != (unsigned)-1) {
@@ -512,7 +452,7 @@ int object_of_file(struct pf__run *r, struct mount *m, struct pf_file *file, con
 	struct object *o = dir ? NULL : object_by_inode(r, file->of->inode), *other;
 	int err;
 
-	if (o) {
+	if (o && !stand_in_set_aside(o, file)) {
 		o->used = run_now_ms();
 		*out = o;
 		return 0;

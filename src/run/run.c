@@ -2,6 +2,7 @@
 /* The life of a run. */
 #include "base/errmsg.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "base/sys.h"
 #include "run/internal.h"
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,11 +43,8 @@ void run_say(struct pf__run *r, const char *fmt, ...)
 /* A sixteenth of the memory, within reason. */
 static uint64_t default_hold(void)
 {
-	struct sysinfo info;
-	uint64_t bytes = HOLD_BYTES_MAX;
+	uint64_t bytes = pf__memory() / 16;
 
-	if (sysinfo(&info) == 0)
-		bytes = (uint64_t)info.totalram * info.mem_unit / 16;
 	return bytes < HOLD_BYTES_MAX ? bytes : HOLD_BYTES_MAX;
 }
 
@@ -114,6 +111,8 @@ int pf__run_new(struct pf__run **out, const struct pf__run_config *config)
 	r->next_locker = FIRST_LOCKER;
 	err = pf__options_read(&r->options, config->options);
 	r->hold_bytes = config->hold_bytes ? config->hold_bytes : default_hold();
+	r->hold_total = config->hold_total ? config->hold_total : pf__memory() / 2;
+	disk_init(r);
 	init_locks(r);
 	if (!err)
 		err = shared_open(r);
@@ -239,6 +238,7 @@ void pf__run_free(struct pf__run *r)
 	who_free_all(r);
 	pf__free(r->preload_path);
 	objects_close(r);
+	disk_close(r);
 	while (!pf__list_empty(&r->mounts)) {
 		struct pf__list *l = pf__list_pop(&r->mounts);
 

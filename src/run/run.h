@@ -19,6 +19,10 @@ struct pf__run;
 struct pf__run_config {
 	const struct pf_options *options; /* for what is mounted inside the run; NULL: defaults */
 	uint64_t hold_bytes; /* files larger than this are not held in memory; 0: default */
+	uint64_t hold_total; /* what all files in memory may take; 0: default */
+	/* A directory on disk in which what programs write is held, "none"; NULL: wherever it can
+	 * be. Stays the caller's. */
+	const char *hold_dir;
 	/* Programs that load src/preload/ may see what is known of paths and attributes. */
 	bool preload;
 	/* A line for the user, without newline and "portfire:": what could not be written back and
