@@ -475,10 +475,10 @@ static int tear_down(struct job *job, int status)
 	lost = job->run && pf__run_lost(job->run, sentence, sizeof(sentence));
 	if (job->run)
 		end_processes(job);
-	pf__run_free(job->run);
+	lost |= pf__run_free(job->run) > job->lost;
 	for (size_t i = session->n_servers; i-- > 0;)
 		failed |= session_server_stop(&session->servers[i]);
-	if (lost && !failed)
+	if (lost && !failed && *sentence)
 		complain_plain("%s", sentence);
 	run_words_free(&job->words);
 	procs_free(&job->before);

@@ -218,12 +218,13 @@ unsigned pf__run_flush(struct pf__run *r)
 	return atomic_load(&r->lost);
 }
 
-void pf__run_free(struct pf__run *r)
+unsigned pf__run_free(struct pf__run *r)
 {
 	struct patience p;
+	unsigned lost;
 
 	if (!r)
-		return;
+		return 0;
 	atomic_store(&r->ending, true);
 	/* All is written. Who is waited for now was killed, or is our own. */
 	patience_begin(&p, r, NULL, LAST_PATIENCE_MS, true);
@@ -259,5 +260,7 @@ void pf__run_free(struct pf__run *r)
 	pthread_mutex_destroy(&r->waits_lock);
 	pthread_cond_destroy(&r->waits_change);
 	shared_close(r);
+	lost = atomic_load(&r->lost);
 	pf__free(r);
+	return lost;
 }

@@ -65,7 +65,8 @@ bool pf__run_serves(struct pf__run *run, pid_t pid);
 /* Unmount what was mounted inside: flush, hang up. For the end of the run, before its processes are
  * ended. */
 void pf__run_unmount_all(struct pf__run *run);
-/* No process may be left under it. NULL is fine. */
-void pf__run_free(struct pf__run *run);
+/* No process may be left under it. NULL is fine. The number of files as pf__run_flush() says it,
+ * with those that were given up now. */
+unsigned pf__run_free(struct pf__run *run);
 
 #endif

@@ -13,7 +13,7 @@ chmod 755 "$work"
 cp "$portfire" "$evil" "$bad" "$(dirname "$portfire")"/libportfire.so.0 "$work"/ # nobody may not reach the build directory
 export LD_LIBRARY_PATH=$work
 mkdir src mnt src2 mnt2 private
-[ "${#as[@]}" = 0 ] || chown -R nobody src mnt src2 mnt2 private
+[ "${#as[@]}" = 0 ] || chown -R nobody . # with them, where they are
 export TMPDIR=$work/private
 "${as[@]}" "$work/portfire" run true 2>why || skip "nothing can be supervised here: $(tail -1 why)"
 e=("[" "$work/evil-server" "$work/src" "$work/mnt")
@@ -143,6 +143,14 @@ write_hangs() { # the data of the other server is there, that of this one is kep
 	kept new && nobody_left
 }
 check "a write that hangs: it says so, and SIGTERM keeps what was written" write_hangs
+# Nobody waits for a write whose program was killed; what it wrote may be lost, and the status is not that of a success.
+given_up() {
+	says "$1" 'closing it failed .*; what was written last may be lost' run 30 "${e[@]}" hang=write ] -- bash -c '
+		python3 -c "import os; f = os.open(\"mnt/h/hang1\", os.O_RDWR | os.O_SYNC); print(flush=True); os.write(f, b\"data\")" >begun &
+		until [ -s begun ]; do sleep 0.1; done; sleep 0.5; kill -KILL $!; rm begun; exit '"$2"
+}
+check "a write that hangs, of a program that was killed: 1 at the end" given_up 1 0
+check "a program that failed itself keeps its status then" given_up 7 7
 
 # ---- lying
 lies() {
