@@ -25,7 +25,8 @@
 #define SPARE_BYTES (1u << 20)   /* what was larger is not used again: its blocks are freed */
 #define LEAST_ROOM  (64u << 20)  /* with less, further files are held in memory */
 #define LOOK_MS     100          /* between two looks at how much room there is */
-#define MOST        (1ull << 43) /* bytes of a file that any disk can do */
+#define MOST        (1ull << 43) /* bytes that a file may have */
+#define LEAST       (1ull << 33) /* a disk on which they may not is of no use */
 #define NS          123456789    /* a time that coarse clocks do not know */
 
 /* ---- one file -------------------------------------------------------------------------------- */
@@ -74,12 +75,17 @@ static bool keeps_times(int fd)
 	return !futimens(fd, times) && !fstat(fd, &st) && st.st_mtim.tv_nsec == NS;
 }
 
-static bool takes_holes(int fd)
+/* How large a file may be, if it need not take all of that at once. */
+static uint64_t largest(int fd)
 {
+	uint64_t size = MOST;
 	struct stat st;
-	bool yes = !ftruncate(fd, (off_t)MOST) && !fstat(fd, &st) && !st.st_blocks;
+	bool sparse;
 
-	return !ftruncate(fd, 0) && yes;
+	while (ftruncate(fd, (off_t)size) < 0 && size >= LEAST)
+		size /= 2;
+	sparse = !fstat(fd, &st) && !st.st_blocks;
+	return !ftruncate(fd, 0) && sparse ? size : 0;
 }
 
 static bool lease(int fd, int kind)
@@ -126,7 +132,8 @@ static int try_directory(struct pf__run *r, const char *path, bool any, struct h
 	if (d->dir < 0)
 		return USELESS;
 	fd = (!any && is_memory(d->dir)) || fstatvfs(d->dir, &s) < 0 ? -1 : make(d->dir);
-	if (fd >= 0 && (!keeps_times(fd) || !takes_holes(fd) || fstat(fd, &st) < 0)) {
+	d->most = fd < 0 ? 0 : largest(fd);
+	if (fd >= 0 && (d->most < LEAST || !keeps_times(fd) || fstat(fd, &st) < 0)) {
 		close(fd);
 		fd = -1;
 	}
@@ -278,9 +285,10 @@ void disk_close(struct pf__run *r)
 	pthread_mutex_destroy(&r->disk_lock);
 }
 
-bool disk_can(uint64_t size)
+bool disk_can(struct pf__run *r, uint64_t size)
 {
-	return size <= MOST;
+	find_once(r);
+	return size <= r->disk.most;
 }
 
 /* ---- mappings that leases do not tell of ----------------------------------------------------- */

@@ -359,6 +359,7 @@ struct held_disk {
 	int dir; /* -1: there is none that will do */
 	const char *path;
 	dev_t dev;
+	uint64_t most;      /* bytes of a file */
 	bool sees_mappings; /* leases tell of them */
 	bool runs;          /* it is not mounted noexec */
 };
@@ -369,8 +370,8 @@ void disk_close(struct pf__run *r);
 int disk_take(struct pf__run *r);
 /* Such a file is not needed any more, and nobody else has it open. */
 void disk_give(struct pf__run *r, int fd);
-bool disk_can(uint64_t size);      /* have a file of so many bytes */
-bool disk_runs(struct pf__run *r); /* programs, from it; false: or there is none */
+bool disk_can(struct pf__run *r, uint64_t size); /* have a file of so many bytes */
+bool disk_runs(struct pf__run *r);               /* programs, from it; false: or there is none */
 bool disk_has_room(struct pf__run *r);
 /* Is it mapped where leases do not tell? writable: by who may write to it. */
 bool disk_is_mapped(const struct object *o, bool writable);

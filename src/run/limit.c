@@ -39,9 +39,10 @@ static struct object *largest(struct pf__run *r, uint64_t *total)
 
 static void refuse(struct object *o, uint64_t total)
 {
+	PF_AUTO_CLOSE int fd = fd_reopen(o->fd, O_RDWR);
 	char path[PATH_MAX];
 
-	if (fcntl(o->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0)
+	if (fd < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0)
 		return;
 	o->sealed = true;
 	object_path(o, path, sizeof path);

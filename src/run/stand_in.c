@@ -61,7 +61,7 @@ static bool belongs_on_disk(struct object *o, struct pf_file *file)
 		return false;
 	if (writes(file) && disk_runs(o->run))
 		return true;
-	if (pf_fstat(file, &st) || st.st_size < 0 || !disk_can((uint64_t)st.st_size))
+	if (pf_fstat(file, &st) || st.st_size < 0 || !disk_can(o->run, (uint64_t)st.st_size))
 		return false;
 	if (writes(file))
 		return !(st.st_mode & 0111);
