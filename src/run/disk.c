@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -75,15 +76,23 @@ static bool keeps_times(int fd)
 	return !futimens(fd, times) && !fstat(fd, &st) && st.st_mtim.tv_nsec == NS;
 }
 
-/* How large a file may be, if it need not take all of that at once. */
+/* How large a file may be, which need not take all of that at once; 0: of no use. More than the
+ * limit of this process would end it. */
 static uint64_t largest(int fd)
 {
-	uint64_t size = MOST;
+	uint64_t size = MOST, least = LEAST;
+	struct rlimit limit;
 	struct stat st;
 	bool sparse;
 
-	while (ftruncate(fd, (off_t)size) < 0 && size >= LEAST)
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < size)
+		size = limit.rlim_cur;
+	least = size < least ? size : least;
+	while (ftruncate(fd, (off_t)size) < 0) {
 		size /= 2;
+		if (size < least)
+			return 0;
+	}
 	sparse = !fstat(fd, &st) && !st.st_blocks;
 	return !ftruncate(fd, 0) && sparse ? size : 0;
 }
@@ -133,7 +142,7 @@ static int try_directory(struct pf__run *r, const char *path, bool any, struct h
 		return USELESS;
 	fd = (!any && is_memory(d->dir)) || fstatvfs(d->dir, &s) < 0 ? -1 : make(d->dir);
 	d->most = fd < 0 ? 0 : largest(fd);
-	if (fd >= 0 && (d->most < LEAST || !keeps_times(fd) || fstat(fd, &st) < 0)) {
+	if (fd >= 0 && (!d->most || !keeps_times(fd) || fstat(fd, &st) < 0)) {
 		close(fd);
 		fd = -1;
 	}

@@ -12,7 +12,7 @@
  *
  * Locks, in the order in which they are taken; none but the first three is held across a request to
  * a server: a placeholder's obj->lock (its position); run->turns; obj->lock; run->mounts_lock;
- * run->objects_lock; run->who_lock, run->number_lock.
+ * run->objects_lock; run->who_lock, run->number_lock, run->disk_lock.
  */
 #ifndef PF_RUN_INTERNAL_H
 #define PF_RUN_INTERNAL_H

@@ -130,6 +130,15 @@ bool placeholder_exists(struct pf__run *r, const void *inode)
 	return found;
 }
 
+/* On the disk where files are held most are others': they have names, as ours has once in a while
+ * (flush.c, keep_itself()). */
+static bool is_others(struct pf__run *r, const struct stat *st)
+{
+	return st->st_nlink && st->st_dev == atomic_load(&r->shared->disk) &&
+	       !atomic_load(&r->n_native) && !atomic_load(&r->lost) &&
+	       st->st_dev != r->shared->private;
+}
+
 struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
 {
 	char path[96];
@@ -139,7 +148,9 @@ struct object *object_of_proc(struct pf__run *r, pid_t tid, const char *name)
 	if (!atomic_load_explicit(&r->shared->given, memory_order_relaxed))
 		return NULL;
 	snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
-	o = stat(path, &st) < 0 ? NULL : object_by_id(r, st.st_dev, st.st_ino);
+	if (stat(path, &st) < 0 || is_others(r, &st))
+		return NULL;
+	o = object_by_id(r, st.st_dev, st.st_ino);
 	if (!o || !o->native || native_is_given(tid, name))
 		return o;
 	object_put(o);

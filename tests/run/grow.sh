@@ -279,7 +279,7 @@ check "what is used again is empty" again
 umount_all() {
 	local m
 	for m in upper.d small server other; do
-		! mountpoint -q "$work/$m" || umount "$work/$m" || umount -l "$work/$m"
+		! mountpoint -q "$work/$m" || umount "$work/$m" 2>/dev/null || umount -l "$work/$m"
 	done
 }
 trap 'umount_all; chmod -R u+rwx "$work" 2>/dev/null; rm -rf "$work"' EXIT
