@@ -21,6 +21,7 @@
  * a library. */
 #define MEMORY 4
 #define SMALL  65536 /* is always held in memory, if it is only read */
+#define MANY   1024  /* files on disk; further ones take long to make */
 
 static bool writes(struct pf_file *file)
 {
@@ -87,7 +88,7 @@ int stand_in_make(struct object *o, struct pf_file *file, bool empty)
 {
 	int fd = -1;
 
-	if (!empty && belongs_on_disk(o, file))
+	if (!empty && atomic_load(&o->run->n_written) < MANY && belongs_on_disk(o, file))
 		fd = disk_take(o->run);
 	o->on_disk = fd >= 0;
 	if (fd < 0)
