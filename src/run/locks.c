@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define MARKS_MS 200
 #define AWAIT_MS 20
 #define NAMES_MS 100 /* so long what changes names waits for handles to be closed */
 
@@ -150,6 +151,7 @@ static bool answer_marking(struct job *j, struct locker *l, const struct descrip
 
 	pthread_mutex_lock(&r->lockers_lock);
 	l->marking--;
+	pthread_cond_broadcast(&r->lockers_change);
 	if (result && result != PF_CALL_UNTRACEABLE)
 		l->marked = l->marked && locker_lives(l); /* by another call */
 	result = l->left && !result ? -EBADF : result;
@@ -447,11 +449,34 @@ void locks_settle_now(struct pf__run *r)
 	settle(r, NULL, false);
 }
 
+static bool any_marking(struct pf__run *r, const struct object *o)
+{
+	struct pf__list *pos;
+
+	pf__list_for_each (pos, &r->lockers) {
+		struct locker *l = pf__list_entry(pos, struct locker, link);
+
+		if (l->marking && l->o == o)
+			return true;
+	}
+	return false;
+}
+
+/* Who has set his mark goes on before we know, and may have ended. A stopped one takes its time. */
+static void await_marks(struct pf__run *r, const struct object *o)
+{
+	pthread_mutex_lock(&r->lockers_lock);
+	for (int ms = 0; ms < MARKS_MS && any_marking(r, o); ms += AWAIT_MS)
+		sleep_a_little(r);
+	pthread_mutex_unlock(&r->lockers_lock);
+}
+
 int locks_await(struct job *j, struct object *o)
 {
 	struct pf__run *r = j->r;
 	bool alive = true;
 
+	await_marks(r, o);
 	settle(r, o, false);
 	pthread_mutex_lock(&r->lockers_lock);
 	while (alive && any_left(r, o)) {
