@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* How its descriptor was opened: O_RDONLY and so on, O_PATH; -1: there is none. */
@@ -44,6 +45,7 @@ static int get_fd(const struct pf__call *call, int fd)
 {
 	int copy = pf__call_get_fd(call, fd);
 	char link[64];
+	struct stat st;
 
 	if (copy != -ENOSYS && copy != -EPERM)
 		return copy;
@@ -51,7 +53,9 @@ static int get_fd(const struct pf__call *call, int fd)
 	copy = fd < 0 ? -1 : open(link, O_PATH | O_CLOEXEC);
 	if (copy < 0)
 		return -EBADF;
-	if (opens_anew(link, flags_of(call->tid, fd)))
+	/* What is no file is refused for that. */
+	if ((!fstat(copy, &st) && !S_ISREG(st.st_mode)) ||
+	    opens_anew(link, flags_of(call->tid, fd)))
 		return copy;
 	close(copy);
 	return -EPERM;

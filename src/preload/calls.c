@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The calls of libc that are stood in for, by all the names that they have had. */
 #include "preload/preload.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -24,6 +25,8 @@ int __openat_2(int dirfd, const char *path, int flags);
 
 /* A thread may be cancelled before it opens, but not while a fifo lets it wait. */
 extern void pthread_testcancel(void) __attribute__((weak));
+/* In libc itself since glibc 2.34. */
+extern void *dlsym(void *handle, const char *name) __attribute__((weak));
 
 /* Need nobody be asked about path? */
 static bool may_pass(int dirfd, const char *path, bool follow)
@@ -141,8 +144,13 @@ ALIAS(__fxstatat, __fxstatat64);
 
 EXPORT int access(const char *path, int mode)
 {
-	return (int)pf__call(may_pass(AT_FDCWD, path, true), SYS_faccessat, AT_FDCWD, (long)path,
-			     mode, 0, 0);
+	bool pass = may_pass(AT_FDCWD, path, true);
+
+#ifdef SYS_access /* libc's own, which a filter of the program's may know alone */
+	if (!pass)
+		return (int)syscall(SYS_access, path, mode);
+#endif
+	return (int)pf__call(pass, SYS_faccessat, AT_FDCWD, (long)path, mode, 0, 0);
 }
 
 EXPORT ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size)
@@ -153,7 +161,13 @@ EXPORT ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size)
 
 EXPORT ssize_t readlink(const char *path, char *buf, size_t size)
 {
-	return readlinkat(AT_FDCWD, path, buf, size);
+	bool pass = may_pass(AT_FDCWD, path, false);
+
+#ifdef SYS_readlink
+	if (!pass)
+		return syscall(SYS_readlink, path, buf, size);
+#endif
+	return pf__call(pass, SYS_readlinkat, AT_FDCWD, (long)path, (long)buf, (long)size, 0);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -240,8 +254,21 @@ static int flags_of_mode(const char *mode)
 	return flags;
 }
 
-/* libc would open the file by a call of its own, which is trapped wherever it leads. A mode with
- * ",ccs=" loses that. */
+/* With a conversion of characters, which libc has from its own opening alone. */
+static FILE *open_converting(const char *path, const char *mode)
+{
+	FILE *(*fn)(const char *, const char *) = NULL;
+	void *libc = dlsym ? dlsym(RTLD_NEXT, "fopen") : NULL;
+
+	if (!libc) {
+		errno = EINVAL;
+		return NULL;
+	}
+	memcpy(&fn, &libc, sizeof fn);
+	return fn(path, mode);
+}
+
+/* libc would open the file by a call of its own, which is trapped wherever it leads. */
 EXPORT FILE *fopen(const char *path, const char *mode)
 {
 	int flags = flags_of_mode(mode), fd, error;
@@ -251,6 +278,8 @@ EXPORT FILE *fopen(const char *path, const char *mode)
 		errno = EINVAL;
 		return NULL;
 	}
+	if (strstr(mode, ",ccs="))
+		return open_converting(path, mode);
 	fd = do_open(AT_FDCWD, path, flags, 0666);
 	if (fd < 0)
 		return NULL;

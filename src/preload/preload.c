@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,20 +75,39 @@ static bool is_true_clock(void)
 	return kernel >= now && kernel - now < 1000000000u;
 }
 
+/* Valgrind makes the calls of its programs itself, and complains of our probes. And who has little
+ * address space left has better use for it. */
+static bool is_wanted(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+	struct rlimit limit;
+
+	return !(preloaded && strstr(preloaded, "vgpreload_")) &&
+	       !syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) &&
+	       limit.rlim_cur == RLIM_INFINITY;
+}
+
+static bool is_good(const struct pf__shared *s, int fd)
+{
+	return s->version == PF_SHARED_VERSION && is_true_clock() && map_pass(fd);
+}
+
 __attribute__((constructor)) static void see(void)
 {
-	int error = errno;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, PF_SHARED_NAME, O_RDONLY | O_CLOEXEC, 0);
-	const struct pf__shared *s;
+	int error = errno, fd = -1;
+	struct pf__shared *s;
 
+	if (is_wanted())
+		fd = (int)syscall(SYS_openat, AT_FDCWD, PF_SHARED_NAME, O_RDONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {
 		s = mmap(NULL, sizeof *s, PROT_READ, MAP_SHARED, fd, 0);
-		if (s != MAP_FAILED && s->version == PF_SHARED_VERSION && is_true_clock() &&
-		    map_pass(fd)) {
+		if (s != MAP_FAILED && is_good(s, fd)) {
 			/* In nobody's core dump. */
 			syscall(SYS_madvise, s, sizeof *s, (long)MADV_DONTDUMP);
 			owner = new_owner();
 			pf__seen = s;
+		} else if (s != MAP_FAILED) {
+			munmap(s, sizeof *s);
 		}
 		syscall(SYS_close, fd);
 	}
@@ -169,12 +189,24 @@ bool pf__is_empty(const char *path)
 struct directory {
 	_Atomic int busy;
 	unsigned calls;
-	uint64_t dev, ino, at;
+	uint64_t dev, ino, mount, at;
 	uint32_t places, dirs;
 	size_t len;
 	char text[PF_TEXT_MAX];
 };
 static struct directory directories[DIRECTORIES]; /* the first: the working directory */
+
+/* A directory, as it was looked at: device, number, type and links of st. */
+struct spot {
+	struct stat st;
+	uint64_t mount;
+};
+
+static dev_t dev_of(uint32_t major, uint32_t minor)
+{
+	return (dev_t)(major & 0xfff) << 8 | (dev_t)(major & ~0xfffu) << 32 | (minor & 0xff) |
+	       (dev_t)(minor & ~0xffu) << 12;
+}
 
 /* On a disk there are others' files, too; they have names. */
 static bool is_ours(const struct pf__shared *s, const struct stat *st)
@@ -197,7 +229,7 @@ static ssize_t ask_cwd(const struct pf__shared *s, char *text)
 	return n > 1 && text[0] == '/' ? n - 1 : -1;
 }
 
-static ssize_t ask_fd(const struct pf__shared *s, int fd, const struct stat *st, char *text)
+static ssize_t ask_fd(const struct pf__shared *s, int fd, const struct spot *spot, char *text)
 {
 	/* Threads may have descriptors of their own. */
 	char name[40] = "/proc/thread-self/fd/", digits[12];
@@ -211,23 +243,35 @@ static ssize_t ask_fd(const struct pf__shared *s, int fd, const struct stat *st,
 	while (n)
 		name[k++] = digits[--n];
 	name[k] = '\0';
-	got = pf__call(!is_ours(s, st), SYS_readlinkat, AT_FDCWD, (long)name, (long)text,
+	got = pf__call(!is_ours(s, &spot->st), SYS_readlinkat, AT_FDCWD, (long)name, (long)text,
 		       PF_TEXT_MAX, 0);
 	errno = error;
 	return got > 0 && got < PF_TEXT_MAX && text[0] == '/' ? got : -1;
 }
 
-static bool look_at(int fd, struct stat *st)
+/* By which mount, too: a directory may have two names. */
+static bool look_at(int fd, struct spot *spot)
 {
-	return PF_PASS(SYS_newfstatat, fd, (long)"", (long)st, AT_EMPTY_PATH, 0) >= 0;
+	struct statx x;
+
+	if (PF_PASS(SYS_statx, fd, (long)"", AT_EMPTY_PATH,
+		    STATX_TYPE | STATX_NLINK | STATX_INO | STATX_MNT_ID, (long)&x) < 0)
+		return false;
+	spot->st.st_dev = dev_of(x.stx_dev_major, x.stx_dev_minor);
+	spot->st.st_ino = x.stx_ino;
+	spot->st.st_mode = x.stx_mode;
+	spot->st.st_nlink = x.stx_nlink;
+	spot->mount = x.stx_mnt_id;
+	return x.stx_mask & STATX_MNT_ID;
 }
 
 /* Is it? Another thread may have put another directory there. */
-static bool is_still(int fd, const struct stat *st)
+static bool is_still(int fd, const struct spot *spot)
 {
-	struct stat now;
+	struct spot now;
 
-	return look_at(fd, &now) && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+	return look_at(fd, &now) && now.st.st_dev == spot->st.st_dev &&
+	       now.st.st_ino == spot->st.st_ino && now.mount == spot->mount;
 }
 
 static bool is_settled(const struct pf__shared *s, uint64_t now)
@@ -237,29 +281,30 @@ static bool is_settled(const struct pf__shared *s, uint64_t now)
 
 /* Under d->busy. A name is good for the directory that it was asked of, not for what fd is later.
  */
-static bool refresh(const struct pf__shared *s, struct directory *d, int fd, const struct stat *st,
-		    uint64_t now)
+static bool refresh(const struct pf__shared *s, struct directory *d, int fd,
+		    const struct spot *spot, uint64_t now)
 {
 	uint32_t places = atomic_load(&s->places), dirs = atomic_load(&s->dirs);
 	ssize_t n;
 
 	if (d->len && d->places == places && d->dirs == dirs && now - d->at < VALID_MS &&
-	    d->dev == st->st_dev && d->ino == st->st_ino)
+	    d->dev == spot->st.st_dev && d->ino == spot->st.st_ino && d->mount == spot->mount)
 		return true;
 	if (!is_ours_alone())
 		return false;
 	d->len = 0;
 	if (d->calls++ < ASK_AFTER && fd == AT_FDCWD)
 		return false;
-	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, st, d->text);
-	if (n <= 0 || !is_still(fd, st))
+	n = fd == AT_FDCWD ? ask_cwd(s, d->text) : ask_fd(s, fd, spot, d->text);
+	if (n <= 0 || !is_still(fd, spot))
 		return false;
 	d->places = places;
 	d->dirs = dirs;
 	d->at = is_settled(s, now) ? now : 0;
 	d->len = (size_t)n;
-	d->dev = st->st_dev;
-	d->ino = st->st_ino;
+	d->dev = spot->st.st_dev;
+	d->ino = spot->st.st_ino;
+	d->mount = spot->mount;
 	return true;
 }
 
@@ -268,18 +313,18 @@ static bool join(const struct pf__shared *s, int fd, const char *path, size_t n,
 		 struct text *t)
 {
 	struct directory *d = directories;
-	struct stat st;
+	struct spot spot;
 	bool known;
 
-	if ((fd < 0 && fd != AT_FDCWD) || !look_at(fd, &st) || !S_ISDIR(st.st_mode))
+	if ((fd < 0 && fd != AT_FDCWD) || !look_at(fd, &spot) || !S_ISDIR(spot.st.st_mode))
 		return false;
 	if (fd != AT_FDCWD)
-		d += 1 + (st.st_ino ^ (uint64_t)st.st_dev) % (DIRECTORIES - 1);
+		d += 1 + (spot.st.st_ino ^ (uint64_t)spot.st.st_dev) % (DIRECTORIES - 1);
 	else if (atomic_load_explicit(&s->apart, memory_order_relaxed))
 		return false;
 	if (atomic_exchange_explicit(&d->busy, 1, memory_order_acquire))
 		return false;
-	known = refresh(s, d, fd, &st, now) && d->len + n + 2 <= sizeof t->buf;
+	known = refresh(s, d, fd, &spot, now) && d->len + n + 2 <= sizeof t->buf;
 	if (known) {
 		memcpy(t->buf, d->text, d->len);
 		t->buf[d->len] = '/';

@@ -159,6 +159,11 @@ EXPORT char *realpath(const char *path, char *resolved)
 		errno = error;
 		return NULL;
 	}
+	if (!resolved) { /* some programs keep many */
+		char *less = realloc(to, strlen(to) + 1);
+
+		to = less ? less : to;
+	}
 	errno = error;
 	return to;
 }

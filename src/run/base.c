@@ -5,6 +5,9 @@
  * there, or nothing (behind base_size).
  *
  * Two contents of a block have the same sum once in 2^128; the sums are seeded for each run.
+ *
+ * Where a sum cannot be kept (the disk is full, say) all of them are given up: every block differs
+ * then, until the file is closed.
  */
 #include "run/base.h"
 #include "base/memfd.h"
@@ -32,12 +35,12 @@ struct pf__sum base_sum(const struct object *o, const char *data, size_t size)
 	return sum;
 }
 
-static int write_sums(const struct object *o, size_t block, const struct pf__sum *sums, size_t n)
+static void write_sums(struct object *o, size_t block, const struct pf__sum *sums, size_t n)
 {
 	ssize_t size = (ssize_t)(n * sizeof *sums);
 
-	return pwrite(o->base, sums, (size_t)size, (off_t)(block * sizeof *sums)) != size ? -ENOSPC
-											  : 0;
+	if (pwrite(o->base, sums, (size_t)size, (off_t)(block * sizeof *sums)) != size)
+		o->base_lost = true;
 }
 
 static bool are_zero(const struct pf__sum *sums, size_t n)
@@ -45,25 +48,26 @@ static bool are_zero(const struct pf__sum *sums, size_t n)
 	return !n || is_zero((const char *)sums, n * sizeof *sums);
 }
 
-int base_note(struct object *o, size_t at, const struct pf__sum *sums, size_t n)
+void base_note(struct object *o, size_t at, const struct pf__sum *sums, size_t n)
 {
-	if (o->base < 0 && are_zero(sums, n))
-		return 0;
+	if (o->base_lost || (o->base < 0 && are_zero(sums, n)))
+		return;
 	if (o->base < 0 && o->on_disk)
 		o->base = disk_take(o->run);
 	if (o->base < 0)
 		o->base = pf__memfd("portfire base");
-	return o->base < 0 ? -errno : write_sums(o, at / BASE_BLOCK, sums, n);
+	if (o->base < 0)
+		o->base_lost = true;
+	else
+		write_sums(o, at / BASE_BLOCK, sums, n);
 }
 
-int base_forget(struct object *o, size_t at, size_t size)
+void base_forget(struct object *o, size_t at, size_t size)
 {
 	size_t end = at + size;
-	int err = 0;
 
-	for (at -= at % BASE_BLOCK; at < end && !err; at += BASE_BLOCK)
-		err = base_note(o, at, &unknown, 1);
-	return err;
+	for (at -= at % BASE_BLOCK; at < end; at += BASE_BLOCK)
+		base_note(o, at, &unknown, 1);
 }
 
 void base_read(const struct object *o, size_t at, struct pf__sum *sums, size_t n)
@@ -72,61 +76,59 @@ void base_read(const struct object *o, size_t at, struct pf__sum *sums, size_t n
 	ssize_t got =
 	    o->base < 0 ? 0 : pread(o->base, sums, size, (off_t)(at / BASE_BLOCK * sizeof *sums));
 
-	if (got < 0)
-		got = 0;
+	if (o->base_lost || got < 0) {
+		for (size_t i = 0; i < n; i++)
+			sums[i] = unknown;
+		return;
+	}
 	memset((char *)sums + got, 0, size - (size_t)got);
 }
 
 /* What is cut off is zeros if it comes back; of the last block a part is left. */
-int base_resize(struct object *o, size_t size)
+void base_resize(struct object *o, size_t size)
 {
 	size_t blocks = size / BASE_BLOCK;
-	int err = 0;
 
 	if (o->base >= 0 && size < o->base_size) {
 		if (ftruncate(o->base, (off_t)(blocks * sizeof(struct pf__sum))) < 0)
-			return -errno;
+			o->base_lost = true;
 		if (size % BASE_BLOCK)
-			err = write_sums(o, blocks, &unknown, 1);
+			write_sums(o, blocks, &unknown, 1);
 	}
 	o->base_size = size;
-	return err;
 }
 
 /* Whole blocks are zeros. */
-static int punch_blocks(struct object *o, size_t from, size_t to)
+static void punch_blocks(struct object *o, size_t from, size_t to)
 {
 	const off_t each = sizeof(struct pf__sum);
 	off_t size = lseek(o->base, 0, SEEK_END), at = (off_t)from * each, end = (off_t)to * each;
 
 	if (end > size)
 		end = size;
-	if (at >= end)
-		return 0;
-	return fallocate(o->base, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, end - at) < 0
-		   ? -errno
-		   : 0;
+	if (at < end &&
+	    fallocate(o->base, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, end - at) < 0)
+		o->base_lost = true;
 }
 
-int base_punch(struct object *o, size_t at, size_t size)
+void base_punch(struct object *o, size_t at, size_t size)
 {
 	size_t end = at + size, from, to;
-	int err;
 
 	if (o->base < 0)
-		return 0;
+		return;
 	if (end > o->base_size) /* nothing is there */
 		end = o->base_size;
 	if (at >= end)
-		return 0;
+		return;
 	from = (at + BASE_BLOCK - 1) / BASE_BLOCK;
 	to = end / BASE_BLOCK;
-	err = from < to ? punch_blocks(o, from, to) : 0;
-	if (!err && at % BASE_BLOCK)
-		err = base_forget(o, at, 1);
-	if (!err && end % BASE_BLOCK)
-		err = base_forget(o, end, 1);
-	return err;
+	if (from < to)
+		punch_blocks(o, from, to);
+	if (at % BASE_BLOCK)
+		base_forget(o, at, 1);
+	if (end % BASE_BLOCK)
+		base_forget(o, end, 1);
 }
 
 off_t base_next_data(const struct object *o, off_t at, off_t end)
@@ -134,6 +136,8 @@ off_t base_next_data(const struct object *o, off_t at, off_t end)
 	const off_t each = sizeof(struct pf__sum);
 	off_t data;
 
+	if (o->base_lost)
+		return at;
 	if (o->base < 0)
 		return end;
 	data = lseek(o->base, at / BASE_BLOCK * each, SEEK_DATA);
@@ -150,4 +154,5 @@ void base_close(struct object *o)
 	else if (o->base >= 0)
 		close(pf__take(o->base, -1));
 	o->base_size = 0;
+	o->base_lost = false;
 }

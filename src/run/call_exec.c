@@ -390,9 +390,14 @@ static int head_outside(struct exec *e, char head[HEAD_SIZE + 1])
 /* Does the program there, or the interpreter of that script, suit the preloaded library? */
 static bool suits_at(const char *path, int depth)
 {
-	PF_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	PF_AUTO_CLOSE int way = open(path, O_PATH | O_CLOEXEC);
+	PF_AUTO_CLOSE int fd = -1;
 	char head[HEAD_SIZE + 1], *interp, *arg;
+	struct stat st;
 
+	/* To open a device may do something. */
+	if (way >= 0 && !fstat(way, &st) && S_ISREG(st.st_mode))
+		fd = fd_reopen(way, O_RDONLY);
 	if (fd < 0 || read_head(fd, head))
 		return true;
 	if (parse_script(head, &interp, &arg) > 0)

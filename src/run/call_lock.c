@@ -58,10 +58,16 @@ static bool waits(const struct asked *a)
 	       (a->cmd ? a->cmd == F_SETLKW || a->cmd == F_OFD_SETLKW : !(a->operation & LOCK_NB));
 }
 
-/* All of the file is unlocked. */
+static unsigned kind_of(const struct asked *a)
+{
+	return a->cmd ? LOCKS_RECORDS : LOCKS_FLOCK;
+}
+
+/* All of a file that the program itself has open, of the only kind that it has had. */
 static bool is_last_unlock(const struct asked *a)
 {
-	return is_unlock(a) && (!a->cmd || (!a->lock.l_start && (!a->lock.l_len || a->o->native)));
+	return is_unlock(a) && a->o->native && !(atomic_load(&a->l->kinds) & ~kind_of(a)) &&
+	       (!a->cmd || (!a->lock.l_start && a->lock.l_len == MARKS));
 }
 
 /* Of a file that the program itself has open marks lie beyond what anybody locks. */
@@ -214,6 +220,8 @@ static void give_back(struct asked *a)
 static int64_t ask_and_wait(struct asked *a)
 {
 	struct job *j = a->j;
+	unsigned calls = atomic_load(&a->l->calls);
+	bool first = !a->l->marked;
 	struct lock_wait w;
 	int64_t result = lock_wait_begin(j->r, &w, j->call, &j->view, j->who->tgid), end;
 
@@ -221,7 +229,9 @@ static int64_t ask_and_wait(struct asked *a)
 		return result;
 	result = ask(a);
 	end = lock_wait_end(j->r, &w, result);
-	if (!result && end == ANSWERED) /* too late */
+	/* Too late. But it may be a part of what the program has had before, or has asked for
+	 * since: then it stays until that goes. */
+	if (!result && end == ANSWERED && first && atomic_load(&a->l->calls) == calls)
 		give_back(a);
 	return end;
 }
@@ -244,6 +254,7 @@ static int64_t lock(struct asked *a)
 	/* It may be weaker than the one before. */
 	lock_data_ends(a->o);
 	atomic_store(&a->l->tried, true);
+	atomic_fetch_or(&a->l->kinds, kind_of(a));
 	result = waits(a) ? ask_and_wait(a) : ask(a);
 	if (result)
 		return result;
@@ -262,7 +273,7 @@ static int64_t unlock(struct asked *a)
 	lock_data_ends(a->o);
 	if (a->file)
 		result = ask(a);
-	if (result || !a->o->native || !is_last_unlock(a))
+	if (result || !is_last_unlock(a))
 		return result;
 	/* Others shall not find it where there is no lock. */
 	locker_unmark(j, a->l, &a->d);
@@ -277,6 +288,8 @@ static int64_t with_locker(struct asked *a)
 	if (result)
 		return result == -ENOENT ? 0 : result;
 	a->j->view.caller.lock_owner = a->l->owner;
+	if (!is_test(a))
+		atomic_fetch_add(&a->l->calls, 1);
 	result = is_test(a) ? test(a) : is_unlock(a) ? unlock(a) : lock(a);
 	locker_put(a->l);
 	return result;

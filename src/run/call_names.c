@@ -325,7 +325,7 @@ static int truncate_held(struct object *o, int err_of_server, off_t length)
 		if (fd >= 0)
 			close(fd);
 		if (!err && o->written)
-			err = flush_truncated(o, (size_t)length);
+			flush_truncated(o, (size_t)length);
 	}
 	pthread_mutex_unlock(&o->lock);
 	return err;
@@ -420,7 +420,7 @@ static int64_t allocate_held(struct job *j, struct object *o, int flags)
 	if (!err && o->written && o->writer)
 		err = pf_fallocate(o->writer, mode, offset, length);
 	if (!err && o->written)
-		err = flush_allocated(o, mode, offset, length);
+		flush_allocated(o, mode, offset, length);
 	pthread_mutex_unlock(&o->lock);
 	/* A hole that it cannot make is zeros to it, later. */
 	return err && !(err == -EOPNOTSUPP && mode & FALLOC_FL_PUNCH_HOLE) ? err : CONTINUE;

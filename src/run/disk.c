@@ -142,7 +142,8 @@ static int try_directory(struct pf__run *r, const char *path, bool any, struct h
 		return USELESS;
 	fd = (!any && is_memory(d->dir)) || fstatvfs(d->dir, &s) < 0 ? -1 : make(d->dir);
 	d->most = fd < 0 ? 0 : largest(fd);
-	if (fd >= 0 && (!d->most || !keeps_times(fd) || fstat(fd, &st) < 0)) {
+	if (fd >= 0 && (!d->most || !keeps_times(fd) || fstat(fd, &st) < 0 ||
+			st.st_nlink)) { /* a FUSE server may have renamed it */
 		close(fd);
 		fd = -1;
 	}
@@ -272,7 +273,8 @@ void disk_give(struct pf__run *r, int fd)
 {
 	struct stat st;
 	bool use = r->disk.dir >= 0 && !atomic_load(&r->ending) && !fstat(fd, &st) &&
-		   !st.st_nlink && st.st_blocks * 512 <= SPARE_BYTES && !ftruncate(fd, 0);
+		   st.st_dev == r->disk.dev && !st.st_nlink && st.st_blocks * 512 <= SPARE_BYTES &&
+		   !ftruncate(fd, 0);
 
 	if (use)
 		settle(fd);

@@ -33,22 +33,21 @@
 
 /* ---- the base -------------------------------------------------------------------------------- */
 
-int flush_truncated(struct object *o, size_t length)
+void flush_truncated(struct object *o, size_t length)
 {
-	return base_resize(o, length);
+	base_resize(o, length);
 }
 
-int flush_allocated(struct object *o, int mode, off_t offset, off_t length)
+void flush_allocated(struct object *o, int mode, off_t offset, off_t length)
 {
 	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return base_punch(o, (size_t)offset, (size_t)length);
-	return !(mode & FALLOC_FL_KEEP_SIZE) && (size_t)(offset + length) > o->base_size
-		   ? base_resize(o, (size_t)(offset + length))
-		   : 0;
+		base_punch(o, (size_t)offset, (size_t)length);
+	else if (!(mode & FALLOC_FL_KEEP_SIZE) && (size_t)(offset + length) > o->base_size)
+		base_resize(o, (size_t)(offset + length));
 }
 
 /* Where data begins at or after at, in a file that ends at end. */
-static off_t next_data(int fd, off_t at, off_t end)
+off_t next_data(int fd, off_t at, off_t end)
 {
 	off_t data;
 
@@ -83,10 +82,12 @@ static int base_fill(struct object *o, off_t size)
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
 		sum_up(o, buf, (size_t)n, sums);
-		err = base_note(o, (size_t)at, sums, blocks_of((size_t)n));
+		base_note(o, (size_t)at, sums, blocks_of((size_t)n));
 		at += n;
 	}
-	return err ? err : base_resize(o, (size_t)size);
+	if (!err)
+		base_resize(o, (size_t)size);
+	return err;
 }
 
 /* Before it is given out for writing: what it holds is what the server has. */
@@ -152,7 +153,9 @@ static int send_run(struct object *o, const struct piece *p, size_t from, size_t
 	}
 	if (at + size > o->base_size)
 		o->base_size = at + size;
-	return p->last ? 0 : base_note(o, at, p->sums + from / BLOCK, blocks_of(size));
+	if (!p->last)
+		base_note(o, at, p->sums + from / BLOCK, blocks_of(size));
+	return 0;
 }
 
 static bool differs(const struct object *o, const struct piece *p, size_t at, size_t n)
@@ -200,6 +203,8 @@ static int send_data(struct object *o, off_t at, off_t size, bool last)
 		ssize_t n =
 		    pread(o->fd, p->data, (size_t)(size - at < PIECE ? size - at : PIECE), at);
 
+		if (n < 0)
+			err = -errno;
 		if (n <= 0) /* truncated meanwhile */
 			break;
 		p->at = at;
@@ -220,7 +225,9 @@ static int send_size(struct object *o, off_t size)
 		return 0;
 	o->sent = true;
 	err = pf_ftruncate(o->writer, size);
-	return err ? err : base_resize(o, (size_t)size);
+	if (!err)
+		base_resize(o, (size_t)size);
+	return err;
 }
 
 /* Its time of this write is as good as ours: nobody has seen ours, and they are not far apart. */
@@ -330,97 +337,6 @@ int flush_changed(struct object *o)
 	return seems_unchanged(o) && !is_recent(o->compared_mtime) ? 0 : flush_object(o);
 }
 
-/* ---- what cannot be written back ------------------------------------------------------------- */
-
-/* With its holes: it may be far larger than any disk. */
-static int copy_out(const struct object *o, int to)
-{
-	char buf[65536];
-	struct stat st;
-	off_t at = 0;
-
-	if (fstat(o->fd, &st) < 0)
-		return -errno;
-	while ((at = next_data(o->fd, at, st.st_size)) < st.st_size) {
-		ssize_t n = pread(o->fd, buf, sizeof buf, at);
-
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		errno = 0;
-		if (pwrite(to, buf, (size_t)n, at) != n)
-			return errno ? -errno : -ENOSPC;
-		at += n;
-	}
-	/* Of a hole at the end there is nothing to keep but its size. */
-	return ftruncate(to, st.st_size) < 0 && errno != EFBIG ? -errno : 0;
-}
-
-static int keep_copy(const struct object *o, const char *path, char *name)
-{
-	const char *dir = getenv("TMPDIR"), *base = strrchr(path, '/');
-	int fd, err;
-
-	snprintf(name, PATH_MAX, "%s/portfire-%.100s-XXXXXX", dir && *dir ? dir : "/tmp",
-		 base && base[1] ? base + 1 : "file");
-	fd = mkostemp(name, O_CLOEXEC);
-	err = fd < 0 ? -errno : copy_out(o, fd);
-	if (fd >= 0)
-		close(fd);
-	if (err && fd >= 0)
-		unlink(name);
-	return err;
-}
-
-/* The file itself gets a name, where there is no room for it twice. */
-static int keep_itself(struct object *o, const char *path, char *name)
-{
-	const char *base = strrchr(path, '/');
-	char link[32];
-	int err = -EEXIST;
-
-	if (!o->on_disk)
-		return -ENOSPC;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
-	for (unsigned i = 0; i < 1000 && err == -EEXIST; i++) {
-		snprintf(name, PATH_MAX, "%s/portfire-%.100s-%d-%u", o->run->disk.path,
-			 base && base[1] ? base + 1 : "file", (int)getpid(), i);
-		err = linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-	}
-	if (!err)
-		fchmod(o->fd, 0600);
-	o->kept = !err;
-	return err;
-}
-
-static bool is_large(const struct object *o)
-{
-	struct stat st;
-
-	return !fstat(o->fd, &st) && (uint64_t)st.st_blocks * 512 > o->run->hold_bytes;
-}
-
-static void keep(struct object *o, int why)
-{
-	char path[PATH_MAX], name[PATH_MAX], other[PATH_MAX];
-	int err;
-
-	object_path(o, path, sizeof path);
-	err = is_large(o) ? keep_itself(o, path, name) : -EFBIG;
-	if (err)
-		err = keep_copy(o, path, name);
-	if (err && !keep_itself(o, path, other)) {
-		strcpy(name, other);
-		err = 0;
-	}
-	atomic_fetch_add(&o->run->lost, 1);
-	if (err)
-		run_say(o->run, "%s: could not be written back (%s) and not be kept in %s (%s)",
-			path, strerror(-why), name, strerror(-err));
-	else
-		run_say(o->run, "%s: could not be written back (%s); what it held is kept in %s",
-			path, strerror(-why), name);
-}
-
 /* ---- closed files ---------------------------------------------------------------------------- */
 
 static bool is_unlinked(struct object *o)
@@ -445,7 +361,7 @@ static void end_writing(struct object *o)
 	if (!err && !unlinked)
 		err = closed;
 	if (err) {
-		keep(o, err);
+		keep_held(o, err);
 		o->error = err; /* for who renames it, or asks by fsync */
 	}
 	o->written = false;

@@ -207,7 +207,7 @@ static int64_t read_sparse(struct filling *f, uint64_t size)
  * but what has no end does not fit into memory.
  */
 static int64_t read_all(const struct object *o, const struct pf__call *call, int memfd,
-			struct pf_file *file)
+			struct pf_file *file, bool is_new)
 {
 	uint64_t most = o->run->hold_bytes;
 	PF_AUTO_FREE char *buf = NULL;
@@ -222,7 +222,8 @@ static int64_t read_all(const struct object *o, const struct pf__call *call, int
 	f.buf = buf = pf__malloc(f.piece);
 	if (!buf)
 		return -ENOMEM;
-	f.sparse = st.st_size > 65536 && st.st_blocks < st.st_size / 512;
+	/* What is there already is not zeros. */
+	f.sparse = st.st_size > 65536 && st.st_blocks < st.st_size / 512 && is_new;
 	if (f.sparse) {
 		n = read_sparse(&f, (uint64_t)st.st_size);
 		if (n >= 0)
@@ -248,7 +249,7 @@ int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *fil
 	PF_AUTO_CLOSE int memfd = -1;
 	struct stat st;
 	int64_t n = 0;
-	int err = pf_fstat(file, &st);
+	int err = o->kept ? -ESTALE : pf_fstat(file, &st); /* it is the user's now */
 
 	if (err)
 		return err;
@@ -259,8 +260,10 @@ int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *fil
 	memfd = o->fresh >= 0 ? pf__take(o->fresh, -1) : fd_reopen(o->fd, O_RDWR);
 	if (memfd < 0)
 		return memfd;
+	if (!o->held && ftruncate(memfd, 0) < 0) /* of before; nobody has it */
+		return -errno;
 	if (!truncated)
-		n = read_all(o, call, memfd, file);
+		n = read_all(o, call, memfd, file, !o->held);
 	if (n < 0) {
 		if (!o->held) /* nobody has it: a part of it is of no use */
 			(void)!ftruncate(memfd, 0);

@@ -152,6 +152,7 @@ struct object {
 	struct pf_file *writer;          /* and take what was written */
 	int base;                        /* what the server has of a written file (base.c); -1 */
 	size_t base_size;
+	bool base_lost;               /* its sums could not be kept */
 	int64_t compare_next;         /* ms; when the timer may look through all of it again */
 	struct timespec mtime, ctime; /* the server's, when what is held was compared to it last */
 	off_t known_size;             /* and its size; what has the same is the same, */
@@ -301,10 +302,10 @@ bool hold_in_use(const struct object *o);
  */
 int flush_begin(struct object *o);
 /* It has allocated or punched. */
-int flush_allocated(struct object *o, int mode, off_t offset, off_t length);
+void flush_allocated(struct object *o, int mode, off_t offset, off_t length);
 void base_close(struct object *o);
 /* The server has cut it to length itself. The same. */
-int flush_truncated(struct object *o, size_t length);
+void flush_truncated(struct object *o, size_t length);
 /* Send what differs. Under o->lock. 0 or negative errno. */
 int flush_object(struct object *o);
 int flush_changed(struct object *o); /* the same, unless it seems that nothing was written */
@@ -350,6 +351,14 @@ bool is_lock(const struct pf__call *call);
 int64_t do_lock(struct job *j);
 /* What is held of o is what the server has, of which it has said this. Under o->lock. */
 void lock_data_is(struct object *o, const struct stat *st);
+
+/* ---- keep.c ---------------------------------------------------------------------------------- */
+
+/* What o holds could not be written back, because of why: the user is told where it is now. Under
+ * o->lock. */
+void keep_held(struct object *o, int why);
+/* Where data begins at or after at, in a file that ends at end: blocks. */
+off_t next_data(int fd, off_t at, off_t end);
 
 /* ---- files without a name (disk.c), and how much memory the others take (limit.c) ------------ */
 

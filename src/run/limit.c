@@ -42,9 +42,12 @@ static void refuse(struct object *o, uint64_t total)
 	PF_AUTO_CLOSE int fd = fd_reopen(o->fd, O_RDWR);
 	char path[PATH_MAX];
 
-	if (fd < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0)
+	if (fd < 0)
 		return;
-	o->sealed = true;
+	o->sealed =
+	    true; /* also if its program has seen to it that it cannot be: then the next one */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0)
+		return;
 	object_path(o, path, sizeof path);
 	run_say(o->run,
 		"%s: writing to it fails from now on: what programs write takes %llu MiB of memory "

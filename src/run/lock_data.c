@@ -98,7 +98,8 @@ static int take_block(struct taking *t, size_t from, size_t n)
 	if (!t->o->written)
 		return 0;
 	sum = base_sum(t->o, t->theirs + from, n);
-	return base_note(t->o, at, &sum, 1);
+	base_note(t->o, at, &sum, 1);
+	return 0;
 }
 
 static int take_piece(struct taking *t)
@@ -134,10 +135,8 @@ static int take_size(struct taking *t, off_t size)
 		return 0;
 	if (o->written && (size_t)size != o->base_size) {
 		size_t less = (size_t)size < o->base_size ? (size_t)size : o->base_size;
-		int err = base_resize(o, (size_t)size);
 
-		if (err)
-			return err;
+		base_resize(o, (size_t)size);
 		t->edge = less / BLOCK;
 	}
 	return mem.st_size != size && ftruncate(t->memfd, size) < 0 ? -errno : 0;

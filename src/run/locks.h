@@ -36,10 +36,14 @@ struct locker {
 	unsigned users;   /* calls under way */
 	unsigned marking; /* of them, programs that set the mark just now */
 	bool marked, unmarkable, left;
-	_Atomic bool tried; /* the server was asked for a lock */
+	_Atomic bool tried;     /* the server was asked for a lock */
+	_Atomic unsigned calls; /* for a lock, or the end of one */
+	_Atomic unsigned kinds; /* LOCKS_* that it has had */
 	_Atomic bool dropped;
 	struct pf_file *files[2]; /* opened at the server for it: may read, may write; the same */
 };
+
+enum { LOCKS_FLOCK = 1, LOCKS_RECORDS = 2 };
 
 /* What /proc says of a descriptor. */
 struct descriptor {

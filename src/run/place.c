@@ -35,18 +35,22 @@ bool places_settled(struct pf__run *r)
 	return run_now_ms() - atomic_load(&r->shared->places_changed) >= PF_CHANGE_MS;
 }
 
-static void know(struct pf__run *r, enum pf__known what, const char *path, size_t len)
+/* It was so when the call began; who changes places meanwhile makes it void. */
+static void know(const struct job *j, enum pf__known what, const char *path, size_t len)
 {
+	static pthread_mutex_t writer = PTHREAD_MUTEX_INITIALIZER;
+	struct pf__run *r = j->r;
 	uint64_t h = pf__shared_key(r->shared, what, path, len);
 	_Atomic uint64_t *slot = &r->shared->known[h % PF_KNOWN_SLOTS * 2];
 
 	if (!places_settled(r))
 		return;
-	atomic_store_explicit(&slot[0], h, memory_order_relaxed);
-	atomic_store_explicit(&slot[1],
-			      (uint64_t)(atomic_load(&r->shared->places) & 0xffffff) << 40 |
-				  ((uint64_t)run_now_ms() & 0xffffffffff),
-			      memory_order_relaxed);
+	pthread_mutex_lock(&writer);
+	atomic_store(&slot[1], 0); /* never with another's time */
+	atomic_store(&slot[0], h);
+	atomic_store(&slot[1], (uint64_t)(j->places & 0xffffff) << 40 |
+				   ((uint64_t)run_now_ms() & 0xffffffffff));
+	pthread_mutex_unlock(&writer);
 }
 
 void places_change(struct pf__run *r)
@@ -67,7 +71,7 @@ void place_know_outside(struct job *j, int dirfd, const char *path, size_t len, 
 	ssize_t n;
 
 	if (path[0] == '/')
-		know(j->r, what, path, len);
+		know(j, what, path, len);
 	if (path[0] == '/' || dirfd == AT_FDCWD || !j->r->config.preload)
 		return;
 	/* Programs find these by themselves. */
@@ -77,7 +81,7 @@ void place_know_outside(struct job *j, int dirfd, const char *path, size_t len, 
 		return;
 	text[n] = '/';
 	memcpy(text + n + 1, path, len);
-	know(j->r, what, text, (size_t)n + 1 + len);
+	know(j, what, text, (size_t)n + 1 + len);
 }
 
 /* ---- the walk --------------------------------------------------------------------------------
@@ -254,7 +258,7 @@ static int step_outside(struct walk *w, bool last)
 		return expand(w, target, (size_t)n);
 	}
 	if (errno == EINVAL)
-		know(w->j->r, PF_KNOWN_NO_LINK, w->cur, w->len);
+		know(w->j, PF_KNOWN_NO_LINK, w->cur, w->len);
 	else
 		w->missing = true;
 	return 0;

@@ -190,20 +190,22 @@ static bool take_out(char *words, const char *path)
 	return found;
 }
 
-/* The caller's pointers with the one at `at` replaced: none if nothing is left of the words. */
+/* The caller's pointers with the one at `at` replaced: none if nothing is left of the words, or
+ * another one was replaced. */
 static void replace(struct environment *env, size_t at, char *words)
 {
-	env->words = words;
-	env->index = at;
-	if (words[sizeof NAME - 1])
+	if (words[sizeof NAME - 1] && !env->words) {
+		env->words = words;
+		env->index = at;
 		return;
+	}
 	pf__free(words);
-	env->words = NULL;
+	env->index -= env->words && at < env->index;
 	memmove(env->entry + at, env->entry + at + 1, (env->n - at - 1) * sizeof *env->entry);
 	env->n--;
 }
 
-/* Is this entry the variable, and names the library? Then it is replaced. 0, or negative errno. */
+/* Is this entry the variable, and names the library? Then it is replaced: 1. 0, negative errno. */
 static int look_at(const struct job *j, struct environment *env, size_t at)
 {
 	char head[sizeof NAME], *words;
@@ -217,6 +219,8 @@ static int look_at(const struct job *j, struct environment *env, size_t at)
 	if (!words)
 		return -ENOMEM;
 	n = pf__call_peek_string(j->call, env->entry[at], words, PF_PRELOAD_MAX);
+	if (n == -ENAMETOOLONG) /* it is not taken out of that */
+		n = 0;
 	if (n > 0 && take_out(words + sizeof NAME - 1, j->r->preload_path)) {
 		replace(env, at, words);
 		return 1;
@@ -227,25 +231,28 @@ static int look_at(const struct job *j, struct environment *env, size_t at)
 
 int environment_without(const struct job *j, uint64_t envp, struct environment *env)
 {
-	int got = 0;
+	int got = 0, found = 0;
 
 	*env = (struct environment){.entry = pf__malloc(MAX_ENTRIES * sizeof *env->entry)};
 	if (!env->entry)
 		return -ENOMEM;
 	while (envp && got >= 0) {
-		if (env->n == MAX_ENTRIES)
-			got = -E2BIG;
+		if (env->n ==
+		    MAX_ENTRIES) /* the kernel is not asked for so many either, as a rule */
+			got = -ENOENT;
 		else
 			got = pf__call_peek(j->call, envp + 8 * env->n, &env->entry[env->n], 8);
 		if (got < 0 || !env->entry[env->n])
 			break;
 		env->n++;
 	}
-	for (size_t i = 0; i < env->n && !got; i++)
+	for (size_t i = env->n; i-- > 0 && got >= 0;) {
 		got = look_at(j, env, i);
-	if (got <= 0)
+		found |= got > 0;
+	}
+	if (got < 0 || !found)
 		environment_free(env);
-	return got;
+	return got == -ENOENT ? 0 : got < 0 ? got : found;
 }
 
 void environment_free(struct environment *env)

@@ -105,9 +105,9 @@ static inline bool pf__shared_knows(const struct pf__shared *s, enum pf__known w
 	uint64_t h = pf__shared_key(s, what, path, len), when;
 	const _Atomic uint64_t *slot = &s->known[h % PF_KNOWN_SLOTS * 2];
 
-	if (atomic_load_explicit(&slot[0], memory_order_relaxed) != h)
+	when = atomic_load(&slot[1]);
+	if (atomic_load(&slot[0]) != h || atomic_load(&slot[1]) != when)
 		return false;
-	when = atomic_load_explicit(&slot[1], memory_order_relaxed);
 	return when >> 40 == (atomic_load(&s->places) & 0xffffff) &&
 	       now_ms - (when & 0xffffffffff) < PF_KNOWN_MS;
 }

@@ -84,12 +84,24 @@ static int open_memfd(const struct object *o)
 
 /* ---- making, letting go ---------------------------------------------------------------------- */
 
+/* A file that is only read, and too large for memory, where the disk is full. */
+static bool has_no_room(const struct object *o, struct pf_file *file)
+{
+	struct stat st;
+
+	return !writes(file) && !pf_fstat(file, &st) && bytes_of(&st) > o->run->hold_bytes;
+}
+
 int stand_in_make(struct object *o, struct pf_file *file, bool empty)
 {
+	bool many = !empty && writes(file) && atomic_load(&o->run->n_written) >= MANY;
 	int fd = -1;
 
-	if (!empty && atomic_load(&o->run->n_written) < MANY && belongs_on_disk(o, file))
+	if (!empty && !many && belongs_on_disk(o, file)) {
 		fd = disk_take(o->run);
+		if (fd == -ENOSPC && has_no_room(o, file))
+			return fd;
+	}
 	o->on_disk = fd >= 0;
 	if (fd < 0)
 		fd = open_memfd(o);
@@ -109,10 +121,12 @@ int stand_in_make(struct object *o, struct pf_file *file, bool empty)
 	return 0;
 }
 
-/* Nobody has it, or ever will. Leases do not tell of O_PATH. */
+/* Nobody has it, or ever will. Leases do not tell of O_PATH; of mappings, on an overlay, /proc
+ * does, but not of those of a program that nobody may look into. */
 static bool can_be_used_again(const struct object *o)
 {
-	return o->on_disk && o->fd >= 0 && !o->as_path && !hold_in_use(o);
+	return o->on_disk && o->fd >= 0 && !o->as_path &&
+	       (o->run->disk.sees_mappings || !o->mappable) && !hold_in_use(o);
 }
 
 void stand_in_free(struct object *o)
@@ -174,6 +188,9 @@ int stand_in_for_exec(struct object *o)
 	if (!o->on_disk || disk_runs(o->run))
 		return 0;
 	if (hold_has_writers(o))
+		return -ETXTBSY;
+	flush_if_closed(o);
+	if (o->written)
 		return -ETXTBSY;
 	pthread_mutex_lock(&o->run->objects_lock);
 	set_aside(o);

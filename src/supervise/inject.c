@@ -53,6 +53,7 @@
 #define GO_HEAP 0xc000000000ull
 #endif
 #define GO_HEAP_BITS 38
+#define LARGE        2048 /* data for execve() */
 
 enum stop {
 	STOP_GONE,  /* no stop: it has ended */
@@ -256,11 +257,18 @@ static int save_stack(struct trace *t)
 }
 
 /* *result: 0 or negative errno. */
+/* What executes is not here any more to have its stack put back; and that may be a part of its
+ * parent's, which vforked it: musl's posix_spawn() has 5 KiB for it. */
+static bool is_large(const struct trace *t)
+{
+	return t->leader && t->what->size > LARGE;
+}
+
 static enum stop put_data(struct trace *t, int64_t *result)
 {
 	enum stop stop = STOP_SYSCALL;
 
-	if (pf__regs_stack(&t->saved) >> GO_HEAP_BITS == GO_HEAP >> GO_HEAP_BITS)
+	if (pf__regs_stack(&t->saved) >> GO_HEAP_BITS == GO_HEAP >> GO_HEAP_BITS || is_large(t))
 		stop = map_data(t, result);
 	else
 		*result = save_stack(t);

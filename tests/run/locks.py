@@ -215,6 +215,21 @@ def records_in_part(a, b, c):
     eq(c("rec(f, SETLK, W, -6, 6, 2)"), "EAGAIN")
 
 @case
+def the_first_byte_is_not_all(a, b, c): # as tdb locks
+    fresh(a, b, c)
+    eq(a("rec(f, SETLK, W, 4, 1)"), 0)
+    eq(a("rec(f, SETLK, W, 0, 1)"), 0)
+    eq(a("rec(f, SETLK, U, 0, 1)"), 0)
+    for x in (b, c):
+        eq(x("rec(f, SETLK, W, 4, 1)"), "EAGAIN")
+        eq(x("rec(f, SETLK, W, 0, 1)"), 0)
+        eq(x("rec(f, SETLK, U, 0, 1)"), 0)
+    eq(a("rec(f, SETLK, U)"), 0)
+    for x in (b, c):
+        eq(x("rec(f, SETLK, W, 4, 1)"), 0)
+        eq(x("rec(f, SETLK, U)"), 0)
+
+@case
 def records_wait(a, b, c):
     fresh(a, b, c)
     eq(a("rec(f, SETLK, W)"), 0)

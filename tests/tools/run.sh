@@ -349,6 +349,37 @@ if [ -z "${LD_PRELOAD:-}" ]; then
 fi
 others_kept() { ASAN_OPTIONS=$behind LD_PRELOAD=libm.so.6 run ./with-tsan >out 2>&1; [ "$(cat out)" = "- libm.so.6 0" ] || { cat out; return 1; }; }
 check "not preloaded: but what the user preloads" others_kept
+twice() { # an environment that names it two times, and another library
+	run "${s[@]}" -- python3 -c '
+import ctypes, os
+own = os.environb[b"LD_PRELOAD"]
+env = (ctypes.c_char_p * 4)(b"LD_PRELOAD=" + own, b"LD_PRELOAD=libm.so.6:" + own, b"A=1", None)
+argv = (ctypes.c_char_p * 2)(b"with-tsan", None)
+ctypes.CDLL(None).execve(b"./with-tsan", argv, env)' >out 2>&1
+	[ "$(cat out)" = "- libm.so.6 0" ] || { cat out; return 1; }
+}
+[ -n "${LD_PRELOAD:-}" ] || check "not preloaded: whatever the environment says twice" twice
+little_room() { run sh -c 'ulimit -v 1000000; ./with' >out && [ "$(cat out)" = "- ours 0" ]; }
+[ -n "${LD_PRELOAD:-}" ] || check "preloaded, but of no effect: where address space is limited" little_room
+converted() { # libc alone converts characters
+	printf 'h\0i\0\n\0' >utf16
+	cat >ccs.c <<'END'
+#include <locale.h>
+#include <stdio.h>
+#include <wchar.h>
+int main(void)
+{
+	wchar_t b[20];
+	FILE *f;
+
+	setlocale(LC_ALL, "C.UTF-8");
+	f = fopen("utf16", "r,ccs=UTF-16LE");
+	return !f || !fgetws(b, 20, f) || wcscmp(b, L"hi\n") != 0;
+}
+END
+	cc -o ccs ccs.c && ./ccs && run ./ccs
+}
+check "preloaded: fopen with a conversion" converted
 cat >narrow.c <<'END'
 /* A 32-bit program without libc: is LD_PRELOAD in its environment? */
 __asm__(".globl _start\n_start: mov %esp, %eax\n push %eax\n call start\n");
