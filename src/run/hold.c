@@ -207,12 +207,16 @@ static int64_t read_sparse(struct filling *f, uint64_t size)
  * but what has no end does not fit into memory.
  */
 static int64_t read_all(const struct object *o, const struct pf__call *call, int memfd,
-			struct pf_file *file, bool is_new)
+			struct pf_file *file, bool sparse)
 {
 	uint64_t most = o->run->hold_bytes;
 	PF_AUTO_FREE char *buf = NULL;
-	struct filling f = {
-	    .call = call, .o = o, .began = run_now_ms(), .memfd = memfd, .file = file};
+	struct filling f = {.call = call,
+			    .o = o,
+			    .began = run_now_ms(),
+			    .memfd = memfd,
+			    .file = file,
+			    .sparse = sparse};
 	struct stat st;
 	int64_t n;
 
@@ -222,8 +226,6 @@ static int64_t read_all(const struct object *o, const struct pf__call *call, int
 	f.buf = buf = pf__malloc(f.piece);
 	if (!buf)
 		return -ENOMEM;
-	/* What is there already is not zeros. */
-	f.sparse = st.st_size > 65536 && st.st_blocks < st.st_size / 512 && is_new;
 	if (f.sparse) {
 		n = read_sparse(&f, (uint64_t)st.st_size);
 		if (n >= 0)
@@ -244,11 +246,19 @@ static void note_times(struct object *o, int memfd, const struct stat *st)
 	futimens(memfd, times);
 }
 
+/* Holes may be left out of what is empty; or is emptied, if nobody has it any more. */
+static bool leaves_holes(const struct object *o, const struct stat *st)
+{
+	return st->st_size > 65536 && st->st_blocks < st->st_size / 512 &&
+	       (o->fresh >= 0 || (!o->held && !hold_in_use(o)));
+}
+
 int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *file, bool truncated)
 {
 	PF_AUTO_CLOSE int memfd = -1;
 	struct stat st;
 	int64_t n = 0;
+	bool sparse;
 	int err = o->kept ? -ESTALE : pf_fstat(file, &st); /* it is the user's now */
 
 	if (err)
@@ -257,13 +267,14 @@ int hold_fill(struct object *o, const struct pf__call *call, struct pf_file *fil
 	if (o->held && !truncated &&
 	    (o->written || (same_time(st.st_mtim, o->mtime) && same_time(st.st_ctim, o->ctime))))
 		return 0;
+	sparse = !truncated && leaves_holes(o, &st);
 	memfd = o->fresh >= 0 ? pf__take(o->fresh, -1) : fd_reopen(o->fd, O_RDWR);
 	if (memfd < 0)
 		return memfd;
-	if (!o->held && ftruncate(memfd, 0) < 0) /* of before; nobody has it */
+	if (sparse && ftruncate(memfd, 0) < 0)
 		return -errno;
 	if (!truncated)
-		n = read_all(o, call, memfd, file, !o->held);
+		n = read_all(o, call, memfd, file, sparse);
 	if (n < 0) {
 		if (!o->held) /* nobody has it: a part of it is of no use */
 			(void)!ftruncate(memfd, 0);

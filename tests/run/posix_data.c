@@ -246,6 +246,52 @@ static void map_shared(void)
 	OK(munmap(b, page));
 }
 
+static char byte_of(const char *name, off_t at)
+{
+	char c = 'E';
+	int fd = OK(open(name, O_RDONLY));
+
+	IS(1, pread(fd, &c, 1, at));
+	OK(close(fd));
+	return c;
+}
+
+/* Who has it open, or mapped, sees all of it all the time, whoever opens and closes it meanwhile.
+ */
+static void opened_anew(void)
+{
+	enum { SIZE = 1 << 20 };
+	static char x[SIZE];
+
+	memset(x, 'x', SIZE);
+	int fd = OK(open("f", O_RDWR | O_CREAT, 0644));
+	IS(SIZE, pwrite(fd, x, SIZE, 0));
+	OK(close(fd));
+	int reader = OK(open("f", O_RDONLY));
+	const volatile char *map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, reader, 0);
+	if (!TRUE(map != MAP_FAILED))
+		return;
+	for (int i = 0; i < 20; i++) {
+		char c = (char)('a' + i);
+
+		fd = OK(open("f", O_WRONLY));
+		IS(1, pwrite(fd, &c, 1, SIZE - 1));
+		OK(close(fd));
+		IS(c, byte_of("f", SIZE - 1));
+		IS(c, map[SIZE - 1]);
+		IS('x', map[0]);
+	}
+	OK(munmap((void *)(uintptr_t)map, SIZE));
+	OK(close(reader));
+	/* What was cut off is zeros when it comes back. */
+	int kept = OK(open("f", O_PATH));
+	IS('x', byte_of("f", 5000));
+	OK(truncate("f", 0));
+	OK(truncate("f", SIZE));
+	IS(0, byte_of("f", 5000));
+	OK(close(kept));
+}
+
 static void map_between_processes(void)
 {
 	int status;
@@ -468,6 +514,7 @@ static void splices(void)
 const struct test data_tests[] = {
     {"data_reads_writes", reads_writes},
     {"data_large", large},
+    {"data_opened_anew", opened_anew},
     {"data_vectors", vectors},
     {"data_holes", holes, "fallocate"},
     {"data_allocate", allocate, "fallocate"},
