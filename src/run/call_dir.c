@@ -246,16 +246,10 @@ struct position {
 
 static int read_position(struct job *j, struct position *pos)
 {
-	char name[64], text[512], *at, *flags;
-	PF_AUTO_CLOSE int info = -1;
-	ssize_t n;
+	char text[512], *at, *flags;
 
-	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)j->call->tid, (int)j->call->args[0]);
-	info = open(name, O_RDONLY | O_CLOEXEC);
-	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
-	if (n <= 0)
+	if (!fdinfo_read(j->call, (int)j->call->args[0], text, sizeof text))
 		return -EBADF;
-	text[n] = '\0';
 	at = strstr(text, "pos:");
 	flags = strstr(text, "flags:");
 	if (!at || !flags)

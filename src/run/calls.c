@@ -259,6 +259,19 @@ static enum pf__call_end on_path(void *ctx, struct pf__call *call)
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
+bool fdinfo_read(const struct pf__call *call, int fd, char *text, size_t size)
+{
+	PF_AUTO_CLOSE int info = -1;
+	char name[64];
+	ssize_t n;
+
+	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)call->tid, fd);
+	info = open(name, O_RDONLY | O_CLOEXEC);
+	n = info < 0 ? -1 : read(info, text, size - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
 int fdinfo_flags(const char *path)
 {
 	PF_AUTO_CLOSE int info = open(path, O_RDONLY | O_CLOEXEC);

@@ -579,6 +579,8 @@ struct spec {
 const struct pf__trap *run_traps(struct pf__run *r, size_t *n);
 const struct spec *spec_of(int nr);
 enum pf__call_end call_end(struct job *j, int64_t result);
+/* What /proc says of the descriptor, as a string. False: nothing. */
+bool fdinfo_read(const struct pf__call *call, int fd, char *text, size_t size);
 /* The flags that a descriptor of the caller's was opened with; 0: it has none. */
 int fd_flags(const struct pf__call *call, int fd);
 int fdinfo_flags(const char *path); /* the same by its file in /proc/PID/fdinfo */

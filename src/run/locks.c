@@ -33,17 +33,11 @@ static off_t mark_of(const char *text)
 
 int descriptor_read(const struct pf__call *call, int fd, struct descriptor *d)
 {
-	char name[64], text[4096];
-	PF_AUTO_CLOSE int info = -1;
 	const char *flags;
-	ssize_t n;
+	char text[4096];
 
-	snprintf(name, sizeof name, "/proc/%d/fdinfo/%d", (int)call->tid, fd);
-	info = open(name, O_RDONLY | O_CLOEXEC);
-	n = info < 0 ? -1 : read(info, text, sizeof text - 1);
-	if (n <= 0)
+	if (!fdinfo_read(call, fd, text, sizeof text))
 		return -EBADF;
-	text[n] = '\0';
 	flags = strstr(text, "flags:");
 	*d = (struct descriptor){.fd = fd};
 	d->pos = !strncmp(text, "pos:", 4) ? (off_t)strtoll(text + 4, NULL, 10) : 0;

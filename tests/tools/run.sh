@@ -361,6 +361,10 @@ ctypes.CDLL(None).execve(b"./with-tsan", argv, env)' >out 2>&1
 [ -n "${LD_PRELOAD:-}" ] || check "not preloaded: whatever the environment says twice" twice
 little_room() { run sh -c 'ulimit -v 1000000; ./with' >out && [ "$(cat out)" = "- ours 0" ]; }
 [ -n "${LD_PRELOAD:-}" ] || check "preloaded, but of no effect: where address space is limited" little_room
+under_valgrind() { # as far as the library can tell
+	echo 'int valgrinds;' >vg.c && cc -shared -fPIC -o vgpreload_test.so vg.c && run sh -c 'LD_PRELOAD=$PWD/vgpreload_test.so:$LD_PRELOAD ./with' >out && [ "$(cat out)" = "- ours 0" ]
+}
+[ -n "${LD_PRELOAD:-}" ] || check "preloaded, but of no effect: under valgrind" under_valgrind
 converted() { # libc alone converts characters
 	printf 'h\0i\0\n\0' >utf16
 	cat >ccs.c <<'END'
